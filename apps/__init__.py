@@ -1,0 +1,1 @@
+"""The applications, their contract, and the servers that run them."""

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Gunicorn as the process manager of Uvicorn's worker (package uvicorn-worker).
+# Workers: processes on one shared socket
+# Docs: https://github.com/Kludex/uvicorn-worker
+#
+# Gunicorn's --keep-alive and --forwarded-allow-ips win over Uvicorn's own. The flags: see gunicorn.sh
+# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+set -eu
+exec gunicorn --worker-class uvicorn_worker.UvicornWorker --bind 0.0.0.0:8000 --workers "$WORKERS" \
+  --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \
+  --worker-tmp-dir /dev/shm --no-control-socket \
+  --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" \
+  "apps.asgi.$APP:app"

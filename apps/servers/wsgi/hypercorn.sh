@@ -1,0 +1,12 @@
+#!/bin/sh
+# Hypercorn: the ASGI and WSGI server on h11, h2 and wsproto.
+# Workers: processes on one shared socket
+# Docs: https://hypercorn.readthedocs.io/en/latest/how_to_guides/wsgi_apps.html
+#
+# The prefix `wsgi:` names the interface instead of guessing it. Threads: asyncio's own pool, no flag.
+# (!) It buffers each request body, at most 16 MiB. The flags and their dangers: see ../asgi/hypercorn.sh
+# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+set -eu
+exec hypercorn --bind 0.0.0.0:8000 --workers "$WORKERS" \
+  --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" \
+  "wsgi:apps.wsgi.$APP:app"

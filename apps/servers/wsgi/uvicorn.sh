@@ -1,0 +1,13 @@
+#!/bin/sh
+# Uvicorn with a WSGI application through a2wsgi (its own --interface wsgi is deprecated).
+# Workers: processes on one shared socket
+# Docs: https://www.uvicorn.org/settings/
+#
+# THREADS is the size of a2wsgi's thread pool (apps/wsgi_adapter.py). The flags: see ../asgi/uvicorn.sh
+# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+set -eu
+exec uvicorn --host 0.0.0.0 --port 8000 --workers "$WORKERS" \
+  --timeout-keep-alive "$KEEPALIVE" --timeout-graceful-shutdown "$GRACE" \
+  --timeout-worker-healthcheck 30 \
+  --proxy-headers --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --no-access-log \
+  apps.wsgi_adapter:app

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Makes what TLS needs where no public authority reaches: a local authority (ca.pem) and a certificate that it
+# signs (fullchain.pem, privkey.pem) for the names in DOMAIN.
+#
+# Files that it did not make (a mounted /etc/letsencrypt/live/…) are left alone. Its own certificate is renewed
+# when it has under 30 days left or DOMAIN changed; the authority (10 years) never is, so trust in it lasts.
+# Checked by: test_one_authority_serves_both_proxies, test_the_certificate_is_kept_until_its_names_change
+set -eu
+cd /certs
+umask 027
+
+if [ -e fullchain.pem ] && [ ! -e ca.pem ]; then
+  echo "certs: using the certificate that is there"
+  exit 0
+fi
+
+if [ ! -w . ]; then
+  echo "certs: CERTS has no fullchain.pem and cannot be written: put fullchain.pem and privkey.pem there" >&2
+  exit 1
+fi
+
+names=""
+for name in $DOMAIN; do
+  case $name in
+    *[!A-Za-z0-9.-]*) echo "certs: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;;
+    *[!0-9.]*) names="$names${names:+,}DNS:$name" ;;
+    *) names="$names${names:+,}IP:$name" ;;
+  esac
+done
+
+if [ ! -e ca.pem ] || [ ! -e ca.key ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 3650 -sha256 \
+    -subj "/CN=Local authority of this stack" \
+    -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign" \
+    -keyout ca.key -out ca.pem 2>/dev/null
+  chmod 600 ca.key && chmod 644 ca.pem
+  echo "certs: made a local authority"
+fi
+
+if [ "$(cat names 2>/dev/null)" != "$names" ] || ! openssl x509 -in fullchain.pem -checkend 2592000 -noout >/dev/null 2>&1; then
+  # The new pair is made beside the old and moved over it, so that a reader never sees half of one.
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -sha256 \
+    -subj "/CN=Site of this stack" -keyout privkey.new -out /tmp/request.pem 2>/dev/null
+  printf '%s\n' "subjectAltName=$names" "basicConstraints=critical,CA:FALSE" \
+    "keyUsage=critical,digitalSignature" "extendedKeyUsage=serverAuth" > /tmp/extensions
+  openssl x509 -req -in /tmp/request.pem -CA ca.pem -CAkey ca.key -days 397 -sha256 \
+    -extfile /tmp/extensions -out fullchain.new 2>/dev/null
+  chmod 640 privkey.new fullchain.new
+  mv privkey.new privkey.pem && mv fullchain.new fullchain.pem
+  printf '%s' "$names" > names
+  echo "certs: signed a certificate for $names"
+fi
