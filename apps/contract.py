@@ -1,0 +1,194 @@
+"""What "identical applications" means: what a client must see from every application on every server.
+
+`CHECKS` is the contract. `verify` runs it through any client and names what differs. `DIFFERENCES` are the
+known exceptions: bugs and limits of a server, each with its reason and upstream reference. They are strict: the tests
+demand that a named difference is really there, so that a release which mends it is noticed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Answer(NamedTuple):
+    """What a client saw: status, headers by lower-case name, and the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Check(NamedTuple):
+    """One request, and the status, headers and body that must answer it.
+
+    `body` is the exact bytes, or a function of the answer that says in a few words what is wrong with it
+    ("" for nothing). `chunked` sends the body without a Content-Length.
+    """
+
+    name: str
+    method: str
+    path: str
+    status: int = 200
+    send_headers: dict[str, str] = {}
+    send_body: bytes | None = None
+    headers: dict[str, str] = {}
+    body: bytes | Callable[[Answer], str] = b""
+    chunked: bool = False
+
+
+class Difference(NamedTuple):
+    """A server that cannot do what the contract or the stack's promises say, and why.
+
+    `what` is a check's name, or the name of a promise that the tests check (`graceful stop`).
+    """
+
+    server: str
+    interface: str
+    what: str
+    reason: str
+    source: str
+
+
+Send = Callable[[Check], Answer]
+
+TEXT = {"content-type": "text/plain; charset=utf-8"}
+JSON = {"content-type": "application/json"}
+SENT_JSON = {"content-type": "application/json"}
+MEGABYTE = bytes(range(256)) * 4096
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sees(**expected: Any) -> Callable[[Answer], str]:
+    """The body must be a JSON object that holds `expected`."""
+
+    def look(answer: Answer) -> str:
+        seen = json.loads(answer.body)
+        return "; ".join(f"{k} is {seen.get(k)!r}, not {v!r}" for k, v in expected.items() if seen.get(k) != v)
+
+    return look
+
+
+def _sees_header(name: str, value: str) -> Callable[[Answer], str]:
+    def look(answer: Answer) -> str:
+        seen = json.loads(answer.body)["headers"].get(name)
+        return "" if seen == value else f"the application sees {name}: {seen!r}, not {value!r}"
+
+    return look
+
+
+def _uploaded(body: bytes) -> bytes:
+    return _json({"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()})
+
+
+def _login(body: bytes, status: int, answer: object, name: str, kind: str = "application/json") -> Check:
+    return Check(f"login: {name}", "POST", "/login", status, {"content-type": kind}, body, JSON, _json(answer))
+
+
+def _burned(rounds: int) -> bytes:
+    digest = b""
+    for _ in range(rounds):
+        digest = hashlib.sha256(digest).digest()
+    return _json({"rounds": rounds, "digest": digest.hex()})
+
+
+_TOKEN = {
+    "access_token": hashlib.sha256(b'["ana@example.org", "1234"]').hexdigest(),
+    "token_type": "bearer",
+}
+_SERIAL = ("serial", "pid")
+
+CHECKS = (
+    Check("hello", "GET", "/", headers={**TEXT, "content-length": "14"}, body=b"Hello, world!\n"),
+    Check("HEAD has the headers and no body", "HEAD", "/", headers={**TEXT, "content-length": "14"}),
+    _login(b'{"email":"ana@example.org","senha":1234}', 200, _TOKEN, "the documents' example, a number"),
+    _login(b'{"email":"ana@example.org","senha":"1234"}', 200, _TOKEN, "a string", "application/json; charset=utf-8"),
+    _login(b'{"email":"ana@example.org"}', 422, {"detail": {"senha": "missing"}}, "a missing field"),
+    _login(b"{}", 422, {"detail": {"email": "missing", "senha": "missing"}}, "both fields missing"),
+    _login(b'{"email":7,"senha":"x"}', 422, {"detail": {"email": "must be an address, name@host"}}, "a field of the wrong type"),
+    _login(b'{"email":"ana@', 422, {"detail": "the body is not JSON"}, "malformed JSON"),
+    _login(b"[" * 9000, 422, {"detail": "the body is not JSON"}, "JSON too deep to read"),
+    _login(b"\xff\xfe", 422, {"detail": "the body is not JSON"}, "bytes that are no text"),
+    _login(b"[1]", 422, {"detail": "the body must be a JSON object"}, "JSON that is no object"),
+    _login(b"email=a", 422, {"detail": "the content type must be application/json"}, "a form", "application/x-www-form-urlencoded"),
+    Check("login: GET is refused", "GET", "/login", 405, headers={**TEXT, "allow": "POST"}, body=b"no such method here\n"),
+    Check("a method the route has not", "DELETE", "/", 405, headers={"allow": "GET, HEAD"}, body=b"no such method here\n"),
+    Check("an unknown path", "GET", "/nowhere", 404, headers=TEXT, body=b"no such path\n"),
+    Check("an unknown path under a known one", "GET", "/wait/1/2", 404, headers=TEXT, body=b"no such path\n"),
+    Check("the application sees the method", "PUT", "/request", send_body=b"x", body=_sees(method="PUT")),
+    Check("the application sees the raw query", "GET", "/request?a=1&b=%20+c", body=_sees(query="a=1&b=%20+c", path="/request")),
+    Check("the application sees the decoded path", "GET", "/request/caf%C3%A9%20x", body=_sees(path="/request/café x", root_path="")),
+    Check("the application sees a header", "GET", "/request", 200, {"x-probe": "a, b"}, body=_sees_header("x-probe", "a, b")),
+    Check("the application is spoken to in HTTP/1.1", "GET", "/request", body=_sees(http_version="1.1")),
+    Check("echo", "POST", "/echo", 200, {"content-type": "x/y"}, b"\x00\xff\r\n", {"content-type": "x/y", "content-length": "4"}, b"\x00\xff\r\n"),
+    Check("echo of nothing", "POST", "/echo", 200, {"content-type": "x/y"}, b"", {"content-length": "0"}),
+    Check("upload of 1 MB", "POST", "/upload", send_body=MEGABYTE, headers=JSON, body=_uploaded(MEGABYTE)),
+    Check("upload of 1 MB in chunks", "POST", "/upload", send_body=MEGABYTE, headers=JSON, body=_uploaded(MEGABYTE), chunked=True),
+    Check("bytes", "GET", "/bytes/100000", headers={"content-length": "100000"}, body=b"0123456789abcdef" * 6250),
+    Check("no bytes", "GET", "/bytes/0", headers={"content-length": "0"}),
+    Check("bytes: not a number", "GET", "/bytes/many", 422, headers=JSON, body=_json({"detail": "the number of bytes must be 0 to 67108864"})),
+    Check("burn", "GET", "/burn/1000", headers=JSON, body=_burned(1000)),
+    Check("wait", "GET", "/wait/20", headers=TEXT, body=b"waited 20 ms\n"),
+    Check("stream", "GET", "/stream/5?pause=5", headers=TEXT, body=b"".join(b"chunk %d\n" % n for n in range(5))),
+    Check("an empty stream", "GET", "/stream/0", headers=TEXT),
+    Check(
+        "server-sent events", "GET", "/events/2?pause=5",
+        headers={"content-type": "text/event-stream", "cache-control": "no-cache"},
+        body=b"id: 0\ndata: event 0\n\nid: 1\ndata: event 1\n\n",
+    ),
+    *(
+        Check(f"status {code}", "GET", f"/status/{code}", code, headers=TEXT, body=b"status %d\n" % code)
+        for code in (200, 201, 400, 401, 403, 404, 409, 418, 422, 429, 500, 503)
+    ),
+    Check("status 204", "GET", "/status/204", 204),
+    Check("status 304", "GET", "/status/304", 304),
+    Check("HEAD of a 404", "HEAD", "/nowhere", 404, headers=TEXT),
+    Check("liveness", "GET", "/live", headers={**TEXT, "cache-control": "no-store"}, body=b"ok\n"),
+    Check("readiness", "GET", "/ready", headers={**TEXT, "cache-control": "no-store"}, body=b"ok\n"),
+    *(
+        Check(
+            f"a {kind} page", "GET", f"/cache/{kind}", headers={**JSON, "cache-control": policy},
+            body=lambda answer: "" if sorted(json.loads(answer.body)) == sorted(_SERIAL) else "not a serial and a pid",
+        )
+        for kind, policy in (("public", "public, max-age=60"), ("private", "private, no-store"))
+    ),
+)  # fmt: skip
+
+GRACEFUL_STOP = "graceful stop"
+
+DIFFERENCES: tuple[Difference, ...] = ()
+
+
+def difference(server: str, interface: str, what: str) -> Difference | None:
+    """The named difference of `server` in `what`, if there is one."""
+    return next((d for d in DIFFERENCES if (d.server, d.interface, d.what) == (server, interface, what)), None)
+
+
+def fault(check: Check, answer: Answer) -> str:
+    """What is wrong with `answer`, in a few words; "" where it is as the contract says."""
+    if answer.status != check.status:
+        return f"status {answer.status}, not {check.status}: {answer.body[:120]!r}"
+    for name, value in check.headers.items():
+        if answer.headers.get(name) != value:
+            return f"{name}: {answer.headers.get(name)!r}, not {value!r}"
+    if callable(check.body):
+        return check.body(answer)
+    if answer.body != check.body:
+        return f"a body of {len(answer.body)} bytes, {answer.body[:60]!r}, not {check.body[:60]!r}"
+    return ""
+
+
+def verify(send: Send, checks: tuple[Check, ...] = CHECKS) -> dict[str, str]:
+    """Sends every check and returns what is wrong, by check name; empty where all is identical."""
+    faults = {}
+    for check in checks:
+        try:
+            wrong = fault(check, send(check))
+        except OSError as error:
+            wrong = f"no answer: {error!r}"
+        if wrong:
+            faults[check.name] = wrong
+    return faults

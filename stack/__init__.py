@@ -1,0 +1,12 @@
+"""The stack as seen from the host: the engine, the base images, and what `make` does with compose.
+
+Standard library only: it runs before anything is installed.
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Problem(Exception):
+    """What stops a command, in one line for the user: what is wrong and what would be right."""

@@ -1,0 +1,121 @@
+"""One compose project: this checkout's, or one under a name, environment and ports of its own (the tests')."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from stack import ROOT, Problem, engine, images
+
+LABEL = "com.docker.compose"
+
+
+class Port(NamedTuple):
+    """A published port: where a client connects, and what it reaches."""
+
+    service: str
+    host: str
+    number: int
+    inside: int
+    protocol: str
+
+
+class Compose:
+    """`docker compose` in this checkout with `environment` on top of the caller's own."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self.environment = {**os.environ, **(environment or {})}
+        bundle = images.ca_bundle()
+        if bundle:
+            self.environment.setdefault("CA_BUNDLE", bundle)
+
+    def run(self, *arguments: str, capture: bool = True, check: bool = True, **environment: str) -> str:
+        """Runs a subcommand; its output, or, with `capture=False`, shown as it comes. `Problem` where it fails."""
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=ROOT,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE if capture else None,
+            stderr=subprocess.PIPE if capture else None,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            said = [line.strip() for line in (done.stderr or "").splitlines() if line.strip()]
+            wrong = next((line for line in reversed(said) if "rror" in line), said[-1] if said else "")
+            raise Problem(f"docker compose {arguments[0]} failed{': ' if wrong else ' (see above)'}{wrong}")
+        return done.stdout or ""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration with every variable in place."""
+        return json.loads(self.run("config", "--format", "json"))
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self.config["name"]
+
+    def ports(self) -> list[Port]:
+        """Every port that the configuration publishes."""
+        return [
+            Port(name, port.get("host_ip", "0.0.0.0"), int(port["published"]), port["target"], port["protocol"])
+            for name, service in self.config["services"].items()
+            for port in service.get("ports", [])
+        ]
+
+    def proxies(self) -> list[str]:
+        """The services that publish ports: only proxies do."""
+        return list(dict.fromkeys(port.service for port in self.ports()))
+
+    def containers(self, service: str = "", everything: bool = False) -> list[str]:
+        """The ids of the project's running containers; `everything`: stopped ones too."""
+        label = [f"label={LABEL}.project={self.project}", *([f"label={LABEL}.service={service}"] if service else [])]
+        filters = [word for one in label for word in ("--filter", one)]
+        listed = engine.output("docker", "ps", "--quiet", "--no-trunc", *(["--all"] if everything else []), *filters)
+        return (listed or "").split()
+
+    def inspect(self, container: str, template: str) -> str:
+        """One value of `docker inspect`; "" where the container is gone."""
+        return engine.output("docker", "inspect", "--format", template, container) or ""
+
+    def owned_elsewhere(self) -> str:
+        """The folder of another checkout that runs a project of this name; "" where none does."""
+        template = f'{{{{index .Config.Labels "{LABEL}.project.working_dir"}}}}'
+        folders = {self.inspect(one, template) for one in self.containers(everything=True)}
+        return next((folder for folder in folders if folder and folder != str(ROOT)), "")
+
+    def exists(self) -> bool:
+        """Whether the project has any container or volume."""
+        volumes = engine.output("docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}.project={self.project}")
+        return bool(self.containers(everything=True) or volumes)
+
+    def down(self) -> None:
+        """Removes the project's containers, networks and volumes, and nothing else."""
+        self.run("down", "--volumes", "--remove-orphans")
+
+    def logs(self, container: str, lines: int = 15) -> str:
+        """The end of a container's log."""
+        done = subprocess.run(["docker", "logs", "--tail", str(lines), container], capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr).strip()
+
+    def busy_port(self, services: Iterable[str]) -> Port | None:
+        """The first port of `services` that somebody else has; None where all are free. Only for an engine on this host."""
+        ours = {self.inspect(one, f'{{{{index .Config.Labels "{LABEL}.service"}}}}') for one in self.containers()}
+        for port in self.ports():
+            if port.service not in services or port.service in ours:
+                continue
+            family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM) as probe:
+                if port.protocol == "tcp":
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((port.host, port.number))
+                except PermissionError:
+                    continue  # below 1024, and only the engine is root
+                except OSError:
+                    return port
+        return None

@@ -1,0 +1,2 @@
+"""The README's generated parts."""
+def write(): pass

@@ -1,0 +1,135 @@
+"""The three base images: the official ones, or stand-ins made from Debian packages where none can be pulled.
+
+`ensure` decides for each image once and remembers the decision by what is on the engine; `make images`
+(`ensure(anew=True)`) decides again. See images/README.md.
+"""
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from stack import ROOT, Problem, engine
+
+RELEASE = "forky"  # carries the Python, nginx and busybox that the official images of the day carry
+BASE = "stack-base:debian"
+PULL_SILENCE_SECONDS = 20  # a registry that says nothing for so long is not reached
+NEEDED_FROM = {"PYTHON_IMAGE": "python", "NGINX_IMAGE": "nginx", "CADDY_IMAGE": "caddy"}
+
+
+def official() -> dict[str, str]:
+    """The official images by build argument, from the one place that names them: compose.yaml."""
+    text = (ROOT / "compose.yaml").read_text()
+    return {name: re.search(rf"\$\{{{name}:-([^}}]+)\}}", text)[1] for name in NEEDED_FROM}  # type: ignore[index]
+
+
+def ensure(anew: bool = False) -> dict[str, str]:
+    """The base image for each build argument, pulled or made as need be; one line for each that was."""
+    chosen = {}
+    reachable = True
+    for argument, image in official().items():
+        stand_in = f"stack-base:{NEEDED_FROM[argument]}"
+        named = os.environ.get(argument) or dotenv().get(argument)
+        if named:
+            chosen[argument] = named
+        elif exists(image):
+            chosen[argument] = image
+        elif not anew and exists(stand_in):
+            chosen[argument] = stand_in
+        elif reachable and pull(image):
+            chosen[argument] = image
+        else:
+            reachable = False
+            chosen[argument] = make(NEEDED_FROM[argument], image)
+    return chosen
+
+
+def dotenv() -> dict[str, str]:
+    """The `NAME=value` lines of .env, which compose reads by itself; empty without the file."""
+    file = ROOT / ".env"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, mark, value in pairs if mark}
+
+
+def exists(image: str) -> bool:
+    """Whether the engine has the image."""
+    return engine.output("docker", "image", "inspect", "--format", "{{.Id}}", image) is not None
+
+
+def pull(image: str) -> bool:
+    """Pulls an image, showing its progress; False where no registry answers."""
+    process = subprocess.Popen(["docker", "pull", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    try:
+        if not select.select([process.stdout], [], [], PULL_SILENCE_SECONDS)[0]:
+            process.terminate()
+        first = process.stdout.readline()
+        if "Pulling" in first:
+            print(f"images: pulling {image}", flush=True)
+        for _ in process.stdout:  # drained: a full pipe would stop the pull
+            pass
+    finally:
+        if process.poll() is None and process.stdout.closed:
+            process.terminate()
+        code = process.wait()
+    return code == 0
+
+
+def ca_bundle() -> str | None:
+    """The host's CA bundle, for builds behind a proxy that re-signs TLS."""
+    candidates = (os.environ.get("CA_BUNDLE"), os.environ.get("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt")
+    return next((str(Path(name).resolve()) for name in candidates if name and Path(name).is_file()), None)
+
+
+def make(name: str, image: str) -> str:
+    """Builds one stand-in, the Debian below it first; returns its tag."""
+    began = time.monotonic()
+    print(f"images: {image} cannot be pulled: making a stand-in from Debian {RELEASE} packages ...", flush=True)
+    if not exists(BASE):
+        bootstrap()
+    tag = f"stack-base:{name}"
+    command = ["docker", "buildx", "build", "--load", "--quiet", "--target", name, "--tag", tag]
+    bundle = ca_bundle()
+    if bundle:
+        command += ["--secret", f"id=ca,src={bundle}"]
+    done = subprocess.run([*command, "--file", "images/Dockerfile", "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        wrong = [line for line in done.stderr.splitlines() if "ERROR" in line or line.startswith("E:")]
+        raise Problem(f"{image} cannot be pulled and its stand-in cannot be built: {' '.join(wrong)[:500] or done.stderr[-500:]}")
+    print(f"images: {tag}, {version(tag, name)}, stands in for {image} ({time.monotonic() - began:.0f} s)", flush=True)
+    return tag
+
+
+def version(tag: str, name: str) -> str:
+    """What a base image carries, as its own program says."""
+    ask = {"python": ("python3", "--version"), "nginx": ("nginx", "-v"), "caddy": ("caddy", "version")}[name]
+    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", ask[0], tag, *ask[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+    return f"{name} {found[0] if found else '?'}"
+
+
+def bootstrap() -> None:
+    """Makes the minimal Debian that the stand-ins are built on, with mmdebstrap."""
+    if not shutil.which("mmdebstrap"):
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise Problem("no container registry is reached, and there is no mmdebstrap to make base images with: install mmdebstrap")
+        engine.apt("update", "-qq")
+        engine.apt("install", "-qq", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring")
+    try:
+        mirror = [engine.debian_mirror()]
+    except Problem:
+        mirror = []  # not Debian: mmdebstrap knows a mirror
+    with tempfile.TemporaryDirectory(prefix="stack-base-") as folder:
+        archive = f"{folder}/debian.tar"
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={engine.KEYRING}"]
+        command += ["--aptopt=Acquire::Check-Valid-Until \"false\"", RELEASE, archive, *mirror]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Problem(f"mmdebstrap could not make a Debian {RELEASE}: {' '.join(done.stderr.split())[-500:]}")
+        subprocess.run(["docker", "import", archive, BASE], check=True, stdout=subprocess.DEVNULL)
