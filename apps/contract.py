@@ -40,7 +40,8 @@ class Check(NamedTuple):
 class Difference(NamedTuple):
     """A server that cannot do what the contract or the stack's promises say, and why.
 
-    `what` is a check's name, or the name of a promise that the tests check (`graceful stop`).
+    `what` is a check's name, or the name of a promise that the tests check (`GRACEFUL_STOP`). `proxy` and `http`
+    narrow it to one proxy and one HTTP version of the client; `source` is where upstream knows of it.
     """
 
     server: str
@@ -48,6 +49,8 @@ class Difference(NamedTuple):
     what: str
     reason: str
     source: str
+    proxy: str = ""
+    http: str = ""
 
 
 Send = Callable[[Check], Answer]
@@ -159,12 +162,36 @@ CHECKS = (
 
 GRACEFUL_STOP = "graceful stop"
 
-DIFFERENCES: tuple[Difference, ...] = ()
+_EMPTY = "a WSGI application that returns no body at all is answered with 500 (UnexpectedMessageError)"
+_SUPERVISOR = "with two workers or more, the first worker to finish ends the others with what they are doing"
+_DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
+_DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
+
+DIFFERENCES = (
+    *(
+        Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331")
+        for check in ("HEAD has the headers and no body", "HEAD of a 404", "an empty stream", "status 204", "status 304")
+    ),
+    Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
+    Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
+    Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
+    Difference("daphne", "wsgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
+    Difference(
+        "wsgiref", "wsgi", "upload of 1 MB in chunks",
+        "it does not decode chunked bodies: 411, or 502 where the rest of the body is in its way. NGINX, and Caddy "
+        "for clients of HTTP/2 and 3, send a length instead",
+        "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy", "1.1",
+    ),
+)  # fmt: skip
 
 
-def difference(server: str, interface: str, what: str) -> Difference | None:
-    """The named difference of `server` in `what`, if there is one."""
-    return next((d for d in DIFFERENCES if (d.server, d.interface, d.what) == (server, interface, what)), None)
+def differences(server: str, interface: str, proxy: str = "", http: str = "") -> dict[str, Difference]:
+    """The named differences of a server, by what differs; those narrowed to a proxy or version only where it is given."""
+    return {
+        one.what: one
+        for one in DIFFERENCES
+        if (one.server, one.interface) == (server, interface) and one.proxy in ("", proxy) and one.http in ("", http)
+    }
 
 
 def fault(check: Check, answer: Answer) -> str:
@@ -175,7 +202,10 @@ def fault(check: Check, answer: Answer) -> str:
         if answer.headers.get(name) != value:
             return f"{name}: {answer.headers.get(name)!r}, not {value!r}"
     if callable(check.body):
-        return check.body(answer)
+        try:
+            return check.body(answer)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"not what was asked for ({error!r}): {answer.body[:60]!r}"
     if answer.body != check.body:
         return f"a body of {len(answer.body)} bytes, {answer.body[:60]!r}, not {check.body[:60]!r}"
     return ""

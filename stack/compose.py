@@ -31,6 +31,8 @@ class Compose:
         bundle = images.ca_bundle()
         if bundle:
             self.environment.setdefault("CA_BUNDLE", bundle)
+            # Compose 2.40 asks leave to read a secret outside the checkout for one service at random, and is refused.
+            self.environment.setdefault("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
 
     def run(self, *arguments: str, capture: bool = True, check: bool = True, **environment: str) -> str:
         """Runs a subcommand; its output, or, with `capture=False`, shown as it comes. `Problem` where it fails."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from apps import forwarded, work
+from apps import gateway, work
 
 
 async def body_of(receive: Any) -> bytes:
@@ -63,4 +63,4 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
     await {"http": http, "websocket": websocket, "lifespan": lifespan}[scope["type"]](scope, receive, send)
 
 
-app = forwarded.Asgi(plain)
+app = gateway.Asgi(plain)

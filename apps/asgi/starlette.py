@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from apps import forwarded, work
+from apps import gateway, work
 
 
 async def respond(reply: work.Reply) -> Response:
@@ -57,4 +57,4 @@ site = Starlette(
 )
 site.router.redirect_slashes = False
 
-app = forwarded.Asgi(site)
+app = gateway.Asgi(site)

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from apps import forwarded, work
+from apps import gateway, work
 
 REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def body_of(environ: dict[str, Any]) -> bytes:
-    """The whole request body; a chunked one only from a server that ends the stream itself."""
+    """The whole request body: as long as announced, or, where the server ends the stream itself, to its end."""
     length = environ.get("CONTENT_LENGTH")
     if length:
         return environ["wsgi.input"].read(int(length))
-    return environ["wsgi.input"].read() if environ.get("HTTP_TRANSFER_ENCODING") else b""
+    return environ["wsgi.input"].read() if environ.get("wsgi.input_terminated") else b""
 
 
 def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -31,4 +31,4 @@ def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [reply.body] if isinstance(reply.body, bytes) else work.chunks(reply.body)
 
 
-app = forwarded.Wsgi(plain)
+app = gateway.Wsgi(plain)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from apps import forwarded, work
+from apps import gateway, work
 
 
 def respond(reply: work.Reply) -> Response:
@@ -38,4 +38,4 @@ for route in work.ROUTES:
 site.register_error_handler(404, unmatched)
 site.register_error_handler(405, unmatched)
 
-app = forwarded.Wsgi(site)
+app = gateway.Wsgi(site)

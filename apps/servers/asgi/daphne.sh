@@ -7,7 +7,7 @@
 # --ping-interval               default 20 s: keeps idle WebSockets open through a proxy
 # Keep-alive is Twisted's 60 s, no flag: longer than the proxies' 15 s.
 # (!) It is never graceful: a stop ends requests in flight. Drain at the proxy first.
-# (!) No --proxy-headers: it believes anybody's X-Forwarded-For; apps/forwarded.py believes the proxies only.
+# (!) No --proxy-headers: it believes anybody's X-Forwarded-For; apps/gateway.py believes the proxies only.
 # (!) It honours a request header Daphne-Root-Path from anybody: the proxies remove it.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish, test_a_client_cannot_choose_its_own_address
 set -eu

@@ -7,7 +7,7 @@
 # --graceful-timeout            default 30 s: must end before compose's stop_grace_period; open WebSockets use it up
 # --timeout                     default 30 s: a worker whose event loop is stuck that long is replaced
 # --worker-tmp-dir, --no-control-socket   without them it does not start cleanly on a read-only root
-# --forwarded-allow-ips         who may say that the client came by https; the address: apps/forwarded.py
+# --forwarded-allow-ips         who may say that the client came by https; the address: apps/gateway.py
 # No access log (the default): the proxies log.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
 set -eu

@@ -9,7 +9,7 @@
 # (!) With two workers or more a stop ends requests in flight: for a graceful one, WORKERS=1 and more containers.
 # (!) It always accepts `Upgrade: h2c`, a tunnel past the proxy's rules: the proxies let only websocket through.
 # (!) A worker that is killed ends the server with exit code 0: only `restart: unless-stopped` brings it back.
-# Client address: from apps/forwarded.py. No access log (the default): the proxies log.
+# Client address: from apps/gateway.py. No access log (the default): the proxies log.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish, test_an_upgrade_to_h2c_never_reaches_the_app
 set -eu
 exec hypercorn --bind 0.0.0.0:8000 --workers "$WORKERS" \

@@ -1,13 +1,16 @@
-"""The client's address and scheme as the proxies saw them, the same way under every server.
+"""What the servers hand over differently, made the same: the client's address, the scheme, the end of a body.
 
-The servers disagree: some read `X-Forwarded-For`, some only the scheme, some trust anybody who sends it,
+On the address they disagree: some read `X-Forwarded-For`, some only the scheme, some trust anybody who sends it,
 some take the end that the client wrote. Here, a peer inside `FORWARDED_ALLOW_IPS` (addresses or networks,
 comma-separated; unset trusts nobody) is a proxy of ours and is believed; anybody else is the client.
 Where a server has already put the real address in place, the peer is no proxy and nothing changes.
 
+On a chunked body, WSGI servers should say `wsgi.input_terminated`, or a framework reads nothing; not all do.
+
 Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address
 """
 
+import io
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -64,7 +67,10 @@ class Asgi:
 
 
 class Wsgi:
-    """Wraps a WSGI application: `REMOTE_ADDR` and `wsgi.url_scheme` become the real ones."""
+    """Wraps a WSGI application: `REMOTE_ADDR` and `wsgi.url_scheme` become the real ones.
+
+    A chunked body is readable to its end, or is answered with 411 where the server does not decode it.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -79,4 +85,9 @@ class Wsgi:
                 environ.pop("REMOTE_PORT", None)
             if scheme in _SCHEMES:
                 environ["wsgi.url_scheme"] = scheme
+        if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("wsgi.input_terminated"):
+            if not isinstance(environ["wsgi.input"], io.BytesIO):
+                start_response("411 Length Required", [("content-length", "0"), ("connection", "close")])
+                return [b""]
+            environ["wsgi.input_terminated"] = True  # all of it is here
         return self.app(environ, start_response)

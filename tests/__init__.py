@@ -1,0 +1,1 @@
+"""What the stack promises, each promise a test, on real containers."""

@@ -1,0 +1,67 @@
+"""The stacks that tests share, and the evidence of those that fail."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from apps import serve
+from stack import engine
+from tests import live
+from tests.live import Stack
+
+SERVED = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ends on SIGTERM as on Ctrl-C: with every stack removed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The conditions of the run."""
+    return f"engine: {engine.describe()}; images: {live.images.ensure()}"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Both proxies; the app is whatever the last test served."""
+    live.sweep()
+    one = Stack(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="session", params=SERVED, ids="-".join)
+def served(request: pytest.FixtureRequest, stack: Stack) -> Stack:
+    """The stack with one server, interface and application; each in turn."""
+    stack.serve(*request.param)
+    return stack
+
+
+@pytest.fixture(params=live.PROXIES)
+def proxy(request: pytest.FixtureRequest) -> str:
+    """Each proxy."""
+    return request.param
+
+
+@pytest.fixture(params=live.VERSIONS, ids="http{}".format)
+def version(request: pytest.FixtureRequest) -> str:
+    """Each HTTP version that a client can speak to a proxy."""
+    return request.param
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failing test carries what the containers said, as they are at that moment."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    one = getattr(item, "funcargs", {}).get("stack") or getattr(item, "funcargs", {}).get("served")
+    if report.failed and isinstance(one, Stack):
+        for container in one.compose.containers(everything=True):
+            state = one.compose.inspect(container, "{{.Name}}: {{json .State.Status}} exit {{.State.ExitCode}} oom {{.State.OOMKilled}}")
+            report.sections.append((state, one.compose.logs(container, 25)))

@@ -1,0 +1,215 @@
+"""A stack of the tests' own: project, ports and environment that no other checkout or user shares."""
+
+import json
+import os
+import random
+import socket
+import ssl
+import subprocess
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import niquests
+from testcontainers.compose import DockerCompose
+
+from apps import contract, serve
+from stack import ROOT, engine, images, up
+from stack.compose import Compose
+
+PROXIES = ("nginx", "caddy")
+VERSIONS = ("1.1", "2", "3")
+NAME = "localhost"
+PREFIX = f"stack-test-{zlib.crc32(str(ROOT).encode()):08x}"
+IMAGES = f"stack-{zlib.crc32(str(ROOT).encode()):08x}"
+
+
+def free_port() -> int:
+    """A port that neither TCP nor UDP uses at the moment, below the kernel's own range for clients."""
+    for port in random.sample(range(20000, 32000), 200):
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port from 20000 to 31999")
+
+
+def environment(name: str) -> dict[str, str]:
+    """What makes a project the tests' own; the images are this checkout's."""
+    keys = ("NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "CADDY_HTTP_PORT", "CADDY_HTTPS_PORT")
+    ports = {key: str(free_port()) for key in keys}
+    return {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}", "IMAGES": IMAGES, **ports, **images.ensure()}
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """What a docker command prints, both streams."""
+    done = subprocess.run(["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout}"
+    return done.stdout.strip()
+
+
+class Stack:
+    """Both proxies and one app, running; `serve` puts another server in the app's place."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.environment = environment(name)
+        self.folder = folder
+        env_file = folder / "stack.env"
+        env_file.write_text("".join(f"{key}={value}\n" for key, value in self.environment.items()))
+        os.environ["COMPOSE_ENV_FILES"] = str(env_file)  # in place of the user's .env
+        self.compose = Compose(self.environment)
+        self.containers = DockerCompose(ROOT, env_file=str(env_file), wait=False)
+        self.serving: tuple[str, str, str] | None = None
+        self.sessions: dict[tuple[str, str], niquests.Session] = {}
+
+    def start(self) -> None:
+        """Starts the proxies, without an app."""
+        self.containers.services = ["nginx", "caddy"]
+        self.containers.start()
+        self.ca = self.folder / "ca.pem"
+        self.ca.write_text(up.authority(self.compose))
+
+    def stop(self) -> None:
+        """Removes everything that the stack made."""
+        for session in self.sessions.values():
+            session.close()
+        self.containers.stop(down=True)
+
+    def https(self, proxy: str) -> int:
+        """The published port of a proxy's site."""
+        return int(self.environment[f"{proxy.upper()}_HTTPS_PORT"])
+
+    def http(self, proxy: str) -> int:
+        """The published port of a proxy's redirect."""
+        return int(self.environment[f"{proxy.upper()}_HTTP_PORT"])
+
+    def settings(self, server: str, interface: str, app: str, **more: str) -> None:
+        """What the next app container will run."""
+        self.compose.environment |= {"SERVER": server, "INTERFACE": interface, "APP": app, "WORKERS": "", "THREADS": ""} | more
+        self.compose.__dict__.pop("config", None)
+
+    def serve(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
+        """Runs that server in a new app container, and waits until both proxies reach it."""
+        if self.serving == (server, interface, app) and not more and self.compose.containers("app"):
+            return
+        self.settings(server, interface, app, **more)
+        self.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", "--timeout", "30", "app")
+        self.serving = None if more else (server, interface, app)
+        self.wait()
+
+    def wait(self) -> None:
+        """Waits until the app answers, and through both proxies."""
+        up.wait_for_app(self.compose, self.compose.containers("app", everything=True))
+        up.wait_for_proxies(self.compose, list(PROXIES))
+
+    def app(self) -> str:
+        """The app's container."""
+        (one,) = self.compose.containers("app", everything=True)
+        return one
+
+    def address(self, service: str, network: str) -> str:
+        """The address of a service's container in a network."""
+        (one,) = self.compose.containers(service)
+        return self.compose.inspect(one, f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_{network}").IPAddress}}}}')
+
+    def gateway(self) -> str:
+        """The address that this host has in the proxies' network: that of a client on the host."""
+        return docker("network", "inspect", f"{self.compose.project}_edge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+
+    def session(self, proxy: str, version: str = "1.1") -> niquests.Session:
+        """A client that speaks one HTTP version only, verifies against the stack's authority, and never retries."""
+        key = (proxy, version)
+        if key not in self.sessions:
+            off = {f"disable_http{v[0]}": v != version for v in VERSIONS}
+            session = niquests.Session(disable_ipv6=True, retries=0, base_url=f"https://{NAME}:{self.https(proxy)}", **off)
+            session.verify = str(self.ca)
+            session.trust_env = False
+            if version == "3":
+                session.quic_cache_layer.add_domain(NAME, self.https(proxy))
+            self.sessions[key] = session
+        return self.sessions[key]
+
+    def request(self, proxy: str, method: str, path: str, version: str = "1.1", **more: Any) -> niquests.Response:
+        """One request; the answer is asserted to have come over `version`."""
+        answer = self.session(proxy, version).request(method, path, timeout=20, allow_redirects=False, **more)
+        assert answer.http_version == {"1.1": 11, "2": 20, "3": 30}[version]
+        return answer
+
+    def get(self, proxy: str, path: str, version: str = "1.1", **more: Any) -> niquests.Response:
+        """One GET."""
+        return self.request(proxy, "GET", path, version, **more)
+
+    def sender(self, proxy: str, version: str) -> contract.Send:
+        """The client as the contract wants one."""
+
+        def send(check: contract.Check) -> contract.Answer:
+            body: Any = check.send_body
+            if check.chunked and body is not None:
+                body = (body[at : at + 65536] for at in range(0, len(body), 65536))
+            answer = self.request(proxy, check.method, check.path, version, headers=check.send_headers, data=body)
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return contract.Answer(answer.status_code or 0, headers, answer.content or b"")
+
+        return send
+
+    def tls(self) -> ssl.SSLContext:
+        """A client context that trusts the stack's authority only."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    @contextmanager
+    def socket(self, proxy: str) -> Iterator[ssl.SSLSocket]:
+        """A raw TLS connection to a proxy, for requests that no client library would send."""
+        with socket.create_connection(("127.0.0.1", self.https(proxy)), timeout=10) as plain:
+            with self.tls().wrap_socket(plain, server_hostname=NAME) as secure:
+                yield secure
+
+    def raw(self, proxy: str, request: bytes) -> bytes:
+        """All that a proxy answers to `request` until it closes or is silent for a second."""
+        answer = b""
+        with self.socket(proxy) as connection:
+            connection.sendall(request)
+            connection.settimeout(1)
+            try:
+                while piece := connection.recv(65536):
+                    answer += piece
+            except (TimeoutError, ConnectionResetError, ssl.SSLEOFError):
+                pass
+        return answer
+
+    def in_app(self, script: str) -> str:
+        """What a Python script prints inside the app's container, beside the server."""
+        return docker("exec", self.app(), "python3", "-c", script)
+
+    def log_lines(self, proxy: str) -> list[dict[str, Any]]:
+        """A proxy's log, its JSON lines as objects."""
+        (one,) = self.compose.containers(proxy)
+        lines = docker("logs", "--tail", "200", one).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def eventually(what: Any, seconds: float = 10) -> Any:
+    """The first true value of `what()` within `seconds`; its last value otherwise."""
+    until = time.monotonic() + seconds
+    while not (value := what()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return value
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Every server and interface that has a script."""
+    return [(server, interface) for server, interfaces in serve.servers().items() for interface in interfaces]
+
+
+def sweep() -> None:
+    """Removes what an earlier run of this checkout's tests left because it was killed."""
+    projects = engine.output("docker", "compose", "ls", "--all", "--quiet") or ""
+    for project in projects.split():
+        owner = project.removeprefix(f"{PREFIX}-").rpartition("-")[2]
+        if project.startswith(f"{PREFIX}-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            subprocess.run(["docker", "compose", "--project-name", project, "down", "--volumes", "--timeout", "1"], check=False)
