@@ -5,11 +5,13 @@ then stops the old one, which finishes what it has (docs/decisions/0003-swap-by-
 """
 
 import http.client
+import io
 import json
 import socket
 import ssl
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -131,11 +133,14 @@ def wait_for_app(compose: Compose, containers: list[str]) -> None:
 
 def authority(compose: Compose) -> str:
     """The local authority's certificate (PEM); "" where the site has a certificate of its own."""
-    proxy = next((one for name in compose.proxies() for one in compose.containers(name)), None)
-    if not proxy:
+    maker = next(iter(compose.containers("certs", everything=True)), None)
+    if not maker:
         return ""
-    done = subprocess.run(["docker", "exec", proxy, "cat", "/certs/ca.pem"], capture_output=True, text=True, check=False)
-    return done.stdout
+    copied = subprocess.run(["docker", "cp", f"{maker}:/certs/ca.pem", "-"], capture_output=True, check=False)
+    if copied.returncode != 0:
+        return ""
+    with tarfile.open(fileobj=io.BytesIO(copied.stdout)) as archive:
+        return archive.extractfile("ca.pem").read().decode()  # type: ignore[union-attr]
 
 
 def site_name(compose: Compose) -> str:
@@ -146,12 +151,12 @@ def site_name(compose: Compose) -> str:
 def wait_for_proxies(compose: Compose, proxies: list[str]) -> None:
     """Waits until a request gets through each proxy to the app and back, over verified TLS."""
     path = compose.config["services"]["app"]["environment"]["HEALTH_PATH"]
-    name = site_name(compose)
+    name, pem = site_name(compose), authority(compose)
     until = time.monotonic() + READY_SECONDS
     for port in (port for port in compose.ports() if port.service in proxies and port.inside == 8443 and port.protocol == "tcp"):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
         while True:
-            said = ask(host, port.number, name, path, authority(compose))
+            said = ask(host, port.number, name, path, pem)
             if said == "200":
                 break
             container = next(iter(compose.containers(port.service, everything=True)), "")

@@ -69,7 +69,8 @@ class Stack:
         self.sessions: dict[tuple[str, str], niquests.Session] = {}
 
     def start(self) -> None:
-        """Starts the proxies, without an app."""
+        """Builds what changed and starts the proxies, without an app."""
+        up.build(self.compose)
         self.containers.services = ["nginx", "caddy"]
         self.containers.start()
         self.ca = self.folder / "ca.pem"

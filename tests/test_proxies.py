@@ -1,0 +1,238 @@
+"""What NGINX and Caddy do to a request, each the same."""
+
+import gzip
+import json
+import socket
+import ssl
+import time
+
+import pytest
+
+from tests import live
+from tests.live import Stack, eventually
+
+
+@pytest.fixture(autouse=True)
+def app(stack: Stack) -> None:
+    """Any server will do; a test that needs another serves it."""
+    stack.serve("granian", "asgi")
+
+
+def test_http_is_redirected_to_https(stack: Stack, proxy: str) -> None:
+    with socket.create_connection(("127.0.0.1", stack.http(proxy)), timeout=5) as plain:
+        plain.sendall(b"POST /login?a=1 HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 0\r\n\r\n" % stack.http(proxy))
+        head = plain.recv(65536).decode()
+    assert head.startswith("HTTP/1.1 308 ")
+    assert f"\r\nlocation: https://localhost:{stack.https(proxy)}/login?a=1\r\n" in head.replace("Location", "location")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "localhost@evil.example", ""])
+def test_an_unknown_host_gets_no_answer(stack: Stack, proxy: str, host: str) -> None:
+    request = f"GET /request HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    answer = stack.raw(proxy, request)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), answer[:200]
+    with socket.create_connection(("127.0.0.1", stack.http(proxy)), timeout=5) as plain:
+        plain.sendall(request)
+        answer = plain.recv(65536)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), answer[:200]
+
+
+def test_a_host_in_the_request_line_does_not_get_around_the_check(stack: Stack, proxy: str) -> None:
+    answer = stack.raw(proxy, b"GET http://evil.example/request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert b"evil" not in answer and not answer.startswith(b"HTTP/1.1 200"), answer[:300]
+
+
+def test_static_files_come_from_the_proxy(stack: Stack, proxy: str, version: str) -> None:
+    plain = stack.get(proxy, "/static/hello.txt", version, headers={"Accept-Encoding": "identity"})
+    assert plain.status_code == 200
+    assert plain.content == (live.ROOT / "apps/static/hello.txt").read_bytes()
+    assert plain.headers["cache-control"] == "max-age=3600"
+    again = stack.get(proxy, "/static/hello.txt", version, headers={"If-None-Match": plain.headers["etag"], "Accept-Encoding": "identity"})
+    assert again.status_code == 304
+    part = stack.get(proxy, "/static/hello.txt", version, headers={"Range": "bytes=2-7", "Accept-Encoding": "identity"})
+    assert (part.status_code, part.content) == (206, b"static")
+    small = stack.get(proxy, "/static/hello.txt", version, headers={"Accept-Encoding": "gzip"}, stream=True)
+    assert small.headers["content-encoding"] == "gzip"
+    assert small.content == plain.content
+    assert stack.get(proxy, "/static/nothing", version).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../etc/passwd",
+        "/static../etc/passwd",
+        "/static/..%2fetc/passwd",
+        "/static/%2e%2e/%2e%2e/etc/passwd",
+        "/static/..%5c..%5cetc/passwd",
+        "/static//../../etc/passwd",
+        "/static/%00../etc/passwd",
+    ],
+)
+def test_no_spelling_of_a_path_leaves_the_static_folder(stack: Stack, proxy: str, path: str) -> None:
+    answer = stack.raw(proxy, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert b"root:" not in answer
+    assert int(answer.split()[1]) in (400, 404), answer[:200]
+
+
+def test_an_upgrade_to_h2c_never_reaches_the_app(stack: Stack, proxy: str) -> None:
+    stack.serve("hypercorn", "asgi")
+    request = (
+        "GET /process HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade, HTTP2-Settings\\r\\n"
+        "Upgrade: h2c\\r\\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\\r\\n\\r\\n"
+    )
+    # Alone, the server takes the tunnel: there is something to guard against.
+    direct = f"import socket; s = socket.create_connection(('127.0.0.1', 8000)); s.sendall(b'{request}'); print(s.recv(99))"
+    assert "101 " in stack.in_app(direct)
+    answer = stack.raw(proxy, request.encode().decode("unicode_escape").encode())
+    assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+def test_methods_that_tunnel_or_reflect_are_refused(stack: Stack, proxy: str, method: str) -> None:
+    target = "localhost:443" if method == "CONNECT" else "/request"
+    answer = stack.raw(proxy, f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert answer.split()[1:2] in ([b"405"], [b"400"]), answer[:200]
+    assert b"no such method here" not in answer, "the application said so, not the proxy"
+
+
+def half_a_post(host: str) -> str:
+    return f"POST /upload HTTP/1.1\\r\\nHost: {host}\\r\\nContent-Length: 100\\r\\n\\r\\nx"
+
+
+def test_a_slow_client_does_not_hold_a_worker(stack: Stack, proxy: str) -> None:
+    stack.serve("gunicorn-sync", "wsgi")
+    # Alone, two clients that send half a body each hold both workers, and a third gets no answer.
+    alone = stack.in_app(
+        "import socket\n"
+        "slow = [socket.create_connection(('127.0.0.1', 8000)) for _ in range(2)]\n"
+        f"[s.sendall(b'{half_a_post('localhost')}') for s in slow]\n"
+        "third = socket.create_connection(('127.0.0.1', 8000)); third.settimeout(3)\n"
+        "third.sendall(b'GET /live HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')\n"
+        "try: print(third.recv(15))\n"
+        "except TimeoutError: print('no answer')\n"
+    )
+    assert alone == "no answer"
+    eventually(lambda: stack.get(proxy, "/live").status_code == 200)
+    body = half_a_post(live.NAME).encode().decode("unicode_escape").encode()
+    slow = []
+    try:
+        for _ in range(4):
+            plain = socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=10)
+            slow.append(stack.tls().wrap_socket(plain, server_hostname=live.NAME))
+            slow[-1].sendall(body)
+        time.sleep(0.5)  # they are in the proxy now, and would be in the workers were they passed on
+        began = time.monotonic()
+        assert stack.get(proxy, "/live").status_code == 200
+        assert time.monotonic() - began < 2
+    finally:
+        for one in slow:
+            one.close()
+
+
+def test_events_arrive_one_by_one(stack: Stack, proxy: str, version: str) -> None:
+    headers = {"Accept-Encoding": "gzip", "Accept": "text/event-stream"}
+    answer = stack.get(proxy, "/events/4?pause=300", version, stream=True, headers=headers)
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert "content-encoding" not in answer.headers
+    arrivals, seen = [], b""
+    for piece in answer.iter_content(None):
+        if piece:
+            seen += piece
+            arrivals.append(time.monotonic())
+    assert seen.count(b"data: event") == 4
+    assert arrivals[-1] - arrivals[0] > 0.6, "they came together, at the end"
+
+
+def test_text_is_compressed_where_the_client_can_read_it(stack: Stack, proxy: str) -> None:
+    text = "a line\n" * 1000
+    with_gzip = {"Accept-Encoding": "gzip", "Content-Type": "text/plain"}
+    small = stack.request(proxy, "POST", "/echo", data=text, headers=with_gzip, stream=True)
+    assert small.headers["content-encoding"] == "gzip"
+    assert "accept-encoding" in small.headers["vary"].lower()
+    raw = small.raw.read(decode_content=False)
+    assert len(raw) < 1000 and gzip.decompress(raw).decode() == text
+    for headers in (with_gzip | {"Accept-Encoding": "identity"}, with_gzip | {"Content-Type": "image/png"}):
+        plain = stack.request(proxy, "POST", "/echo", data=text, headers=headers)
+        assert "content-encoding" not in plain.headers
+        assert plain.text == text
+
+
+def test_security_headers_are_on_every_reply(stack: Stack, proxy: str, version: str) -> None:
+    for path in ("/", "/status/500", "/nowhere", "/static/hello.txt", "/static/nothing"):
+        headers = stack.get(proxy, path, version).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["x-frame-options"] == "DENY", path
+        assert headers["referrer-policy"] == "strict-origin-when-cross-origin", path
+        assert len(headers["x-request-id"]) >= 32, path
+        assert "strict-transport-security" not in headers, "a developer's localhost must not be ruled by HSTS"
+
+
+def test_alt_svc_names_the_published_port(stack: Stack, proxy: str) -> None:
+    assert stack.get(proxy, "/", "2").headers["alt-svc"] == f'h3=":{stack.https(proxy)}"; ma=86400'
+
+
+def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str) -> None:
+    assert stack.request(proxy, "POST", "/upload", version, data=b"x" * 10_000_000).json()["bytes"] == 10_000_000
+    answer = stack.request(proxy, "POST", "/upload", version, headers={"Content-Length": str(20 * 2**20)}, data=b"x" * 20 * 2**20)
+    assert answer.status_code == 413
+
+
+def test_the_access_log_is_json_and_carries_the_request_id(stack: Stack, proxy: str) -> None:
+    answer = stack.get(proxy, "/nowhere?q=%22%0a", headers={"User-Agent": 'a"\\b'})
+    name = answer.headers["x-request-id"]
+    seen = stack.get(proxy, "/request").json()
+    line = eventually(lambda: [one for one in stack.log_lines(proxy) if name in (one.get("id"), one.get("uuid"))])
+    assert len(line) == 1 and line[0]["status"] == 404
+    assert 'a"\\b' in json.dumps(line[0], ensure_ascii=False).replace("\\\\", "\\").replace('\\"', '"')
+    assert seen["headers"]["x-request-id"] != name
+
+
+def test_the_reply_and_the_app_have_the_same_request_id(stack: Stack, proxy: str) -> None:
+    answer = stack.get(proxy, "/request", headers={"X-Request-ID": "chosen-by-the-client"})
+    assert answer.json()["headers"]["x-request-id"] == answer.headers["x-request-id"] != "chosen-by-the-client"
+
+
+def test_one_authority_serves_both_proxies(stack: Stack, proxy: str) -> None:
+    with stack.socket(proxy) as connection:  # verified against the stack's authority, and nothing else
+        names = {value for _, value in connection.getpeercert()["subjectAltName"]}  # type: ignore[index,misc]
+    assert {"localhost", "127.0.0.1"} <= names
+    stranger = ssl.create_default_context()
+    with socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=5) as plain:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            stranger.wrap_socket(plain, server_hostname=live.NAME)
+
+
+def test_only_modern_tls_is_spoken(stack: Stack, proxy: str) -> None:
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = stack.tls()
+        context.minimum_version = context.maximum_version = version
+        with socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=5) as plain:
+            assert context.wrap_socket(plain, server_hostname=live.NAME).version() == version.name.replace("_", ".")
+    old = stack.tls()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=5) as plain:
+        with pytest.raises(ssl.SSLError) as refused:
+            old.wrap_socket(plain, server_hostname=live.NAME)
+    assert "ALERT_PROTOCOL_VERSION" in str(refused.value), "the proxy itself must refuse"
+
+
+def test_each_client_is_seen_by_its_own_address(stack: Stack, proxy: str) -> None:
+    # A second client, in a container of its own on the proxies' network: another address than this host's.
+    script = (
+        "import http.client, json, socket, ssl\n"
+        f"context = ssl.create_default_context(cadata={stack.ca.read_text()!r})\n"
+        f"c = http.client.HTTPSConnection('{proxy}', 8443, context=context); c.request('GET', '/request')\n"
+        "mine = c.sock.getsockname()[0]; print(json.dumps([mine, json.load(c.getresponse())['client'][0]]))\n"
+    )
+    command = ["run", "--rm", "--network", f"{stack.compose.project}_edge", "--entrypoint", "python3", f"{live.IMAGES}-app", "-c", script]
+    own, seen = json.loads(live.docker(*command))
+    assert seen == own != stack.gateway()
+
+
+def test_the_app_is_reached_through_the_proxies_only(stack: Stack) -> None:
+    assert stack.compose.inspect(stack.app(), "{{json .HostConfig.PortBindings}}") in ("{}", "null")
+    networks = json.loads(stack.compose.inspect(stack.app(), "{{json .NetworkSettings.Networks}}"))
+    assert list(networks) == [f"{stack.compose.project}_backend"]
+    assert live.docker("network", "inspect", f"{stack.compose.project}_backend", "--format", "{{.Internal}}") == "true"
