@@ -7,7 +7,8 @@ demand that a named difference is really there, so that a release which mends it
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -30,9 +31,9 @@ class Check(NamedTuple):
     method: str
     path: str
     status: int = 200
-    send_headers: dict[str, str] = {}
+    send_headers: Mapping[str, str] = MappingProxyType({})
     send_body: bytes | None = None
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes | Callable[[Answer], str] = b""
     chunked: bool = False
 
@@ -175,7 +176,6 @@ DIFFERENCES = (
     Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
-    Difference("daphne", "wsgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
     Difference(
         "wsgiref", "wsgi", "upload of 1 MB in chunks",
         "it does not decode chunked bodies: 411, or 502 where the rest of the body is in its way. NGINX, and Caddy "

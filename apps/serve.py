@@ -66,7 +66,7 @@ def apps(interface: str) -> list[str]:
 
 
 def facts(script: Path) -> dict[str, str]:
-    """The `# Name: value` lines of a server script's comment block, by lower-case name, and its first line as `title`."""
+    """The `# Name: value` lines of a script's comment block, by lower-case name, and its first line as `title`."""
     lines = [line[2:] for line in script.read_text().splitlines() if line.startswith("# ")]
     pairs = (line.partition(": ") for line in lines[1:])
     return {"title": lines[0]} | {name.lower(): value for name, mark, value in pairs if mark and name.isalpha()}
@@ -95,7 +95,9 @@ def choose(environ: Mapping[str, str]) -> Choice:
         _one_of("INTERFACE", interface, has, f"one that {server} serves here")
         app = _one_of("APP", want["APP"], apps(interface), f"an {interface} application here")
     else:
-        app = _one_of("APP", want["APP"], sorted({a for i in has for a in apps(i)}), f"an application for {server} here")
+        app = _one_of(
+            "APP", want["APP"], sorted({a for i in has for a in apps(i)}), f"an application for {server} here"
+        )
         interface = next(i for i in has if app in apps(i))
     script = HERE / "servers" / interface / f"{server}.sh"
     workers = _whole("WORKERS", want["WORKERS"], 256)

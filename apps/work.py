@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+UNBUFFERED = ("x-accel-buffering", "no")  # NGINX holds pieces under 1460 bytes back otherwise
 
 MAX_BYTES = 64 * 2**20
 MAX_ROUNDS = 10_000_000
@@ -270,7 +271,7 @@ def stream(request: Request) -> Reply:
     count, gap = number(request.value, MAX_CHUNKS), pause(request)
     if count is None:
         return as_json(422, {"detail": f"the number of chunks must be 0 to {MAX_CHUNKS}"})
-    return Reply(200, [("content-type", TEXT)], ((gap, f"chunk {n}\n".encode()) for n in range(count)))
+    return Reply(200, [("content-type", TEXT), UNBUFFERED], ((gap, f"chunk {n}\n".encode()) for n in range(count)))
 
 
 def events(request: Request) -> Reply:
@@ -278,7 +279,7 @@ def events(request: Request) -> Reply:
     count, gap = number(request.value, MAX_CHUNKS), pause(request)
     if count is None:
         return as_json(422, {"detail": f"the number of events must be 0 to {MAX_CHUNKS}"})
-    headers = [("content-type", "text/event-stream"), ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+    headers = [("content-type", "text/event-stream"), ("cache-control", "no-cache"), UNBUFFERED]
     return Reply(200, headers, ((gap, f"id: {n}\ndata: event {n}\n\n".encode()) for n in range(count)))
 
 
@@ -300,9 +301,7 @@ def cached(request: Request) -> Reply:
     policies = {"public": "public, max-age=60", "private": "private, no-store"}
     if request.value not in policies:
         return not_found()
-    return as_json(
-        200, {"serial": next(_serials), "pid": os.getpid()}, ("cache-control", policies[request.value])
-    )
+    return as_json(200, {"serial": next(_serials), "pid": os.getpid()}, ("cache-control", policies[request.value]))
 
 
 ROUTES = (

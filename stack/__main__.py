@@ -3,10 +3,10 @@
 import os
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - nobody has checked yet
     sys.exit(f"stack: Python {sys.version.split()[0]} is too old: install Python 3.11 or later")
 
-from stack import Problem, docs, engine, images, up
+from stack import Problem, docs, engine, images, lint, up, venv
 from stack.compose import Compose
 
 
@@ -27,10 +27,14 @@ COMMANDS = {
     "engine": engine.install,
     "up": lambda: up.up(os.environ),
     "down": up.down,
+    "ps": up.ps,
+    "logs": up.logs,
     "trust": up.trust,
     "images": ensure_images,
     "build": build,
+    "lint": lint.lint,
     "docs": docs.write,
+    "venv": venv.make,
 }
 
 
@@ -40,7 +44,7 @@ def main() -> None:
     if name not in COMMANDS:
         sys.exit(f"stack: choose one of {', '.join(COMMANDS)}")
     try:
-        if name not in ("engine", "docs"):
+        if name not in ("engine", "docs", "venv"):
             engine.check()
         COMMANDS[name]()
     except Problem as problem:

@@ -92,7 +92,9 @@ class Compose:
 
     def exists(self) -> bool:
         """Whether the project has any container or volume."""
-        volumes = engine.output("docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}.project={self.project}")
+        volumes = engine.output(
+            "docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}.project={self.project}"
+        )
         return bool(self.containers(everything=True) or volumes)
 
     def down(self) -> None:
@@ -101,11 +103,13 @@ class Compose:
 
     def logs(self, container: str, lines: int = 15) -> str:
         """The end of a container's log."""
-        done = subprocess.run(["docker", "logs", "--tail", str(lines), container], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["docker", "logs", "--tail", str(lines), container], capture_output=True, text=True, check=False
+        )
         return (done.stdout + done.stderr).strip()
 
     def busy_port(self, services: Iterable[str]) -> Port | None:
-        """The first port of `services` that somebody else has; None where all are free. Only for an engine on this host."""
+        """The first port of `services` that somebody else has on this host; None where all are free."""
         ours = {self.inspect(one, f'{{{{index .Config.Labels "{LABEL}.service"}}}}') for one in self.containers()}
         for port in self.ports():
             if port.service not in services or port.service in ours:

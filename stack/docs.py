@@ -1,2 +1,67 @@
-"""The README's generated parts."""
-def write(): pass
+"""The generated parts of the documentation: what scripts, locks and the contract say, as tables.
+
+`make docs` writes them between `<!-- name -->` and `<!-- /name -->`; a test fails while they are out of date.
+"""
+
+import re
+
+from apps import contract, serve
+from stack import ROOT, Problem
+
+
+def releases() -> dict[str, str]:
+    """The pinned release of every distribution in the image."""
+    lines = (ROOT / "requirements/app.txt").read_text().splitlines()
+    return dict(line.split()[0].split("==") for line in lines if re.match(r"[a-z]", line) and "==" in line)
+
+
+def pinned(server: str) -> str:
+    """The release that a server's name stands for."""
+    first = server.split("-")[0]
+    return releases().get(first, "of Python 3.14")
+
+
+def servers() -> str:
+    """One row a server and interface: its release, its worker model, and how many differences are named."""
+    rows = ["| `SERVER=` | release | `INTERFACE=` | workers | named differences |", "|---|---|---|---|---|"]
+    for server, interfaces in serve.servers().items():
+        for interface in interfaces:
+            facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
+            named = contract.differences(server, interface) | contract.differences(server, interface, "caddy", "1.1")
+            rows.append(
+                f"| [`{server}`](apps/servers/{interface}/{server}.sh) | {pinned(server)} | {interface} "
+                f"| {facts['workers']} | {len(named) or '–'} |"
+            )
+    return "\n".join(rows)
+
+
+def differences() -> str:
+    """One row a named difference."""
+    rows = ["| server | interface | what differs | where | why | upstream |", "|---|---|---|---|---|---|"]
+    for one in contract.DIFFERENCES:
+        where = " ".join(filter(None, (one.proxy, one.http and f"HTTP/{one.http}"))) or "everywhere"
+        rows.append(f"| {one.server} | {one.interface} | {one.what} | {where} | {one.reason} | {one.source} |")
+    return "\n".join(rows)
+
+
+PARTS = {"README.md": {"servers": servers}, "docs/servers.md": {"differences": differences}}
+
+
+def render(name: str) -> str:
+    """A document with its generated parts made anew."""
+    text = (ROOT / name).read_text()
+    for part, make in PARTS[name].items():
+        opening, closing = f"<!-- {part} -->\n", f"\n<!-- /{part} -->"
+        before, has_opening, rest = text.partition(opening)
+        _, has_closing, after = rest.partition(closing)
+        if not (has_opening and has_closing):
+            raise Problem(f"{name} has no place for {part}: write {opening.strip()} and {closing.strip()}")
+        text = before + opening + make() + closing + after
+    return text
+
+
+def write() -> None:
+    """Writes every generated part."""
+    for name in PARTS:
+        (ROOT / name).write_text(render(name))
+        print(f"docs: {name}")

@@ -59,7 +59,9 @@ def install() -> None:
         print(f"engine: {describe()} - nothing to do")
         return
     release = os_release()
-    if not {"debian", "ubuntu"} & {release.get("ID", ""), *release.get("ID_LIKE", "").split()} or not shutil.which("apt-get"):
+    if not {"debian", "ubuntu"} & {release.get("ID", ""), *release.get("ID_LIKE", "").split()} or not shutil.which(
+        "apt-get"
+    ):
         raise Problem(
             f"{' and '.join(lacks)} not found, and this is not Debian or Ubuntu: install Docker Engine 20.10 or later "
             "with its Compose (v2) and buildx plugins, and start it"
@@ -153,9 +155,10 @@ def plugin(name: str, packages: tuple[str, ...]) -> None:
     for package in packages:
         candidate = re.search(r"Candidate: (?:\d+:)?(\d+)\.(\d+)", output("apt-cache", "policy", package) or "")
         if candidate and (int(candidate[1]), int(candidate[2])) >= ((2, 20) if name == "compose" else (0, 12)):
-            return apt("install", "-qq", "--no-install-recommends", package)
+            apt("install", "-qq", "--no-install-recommends", package)
+            return
     with tempfile.TemporaryDirectory(prefix="stack-plugins-") as folder:
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)
         (Path(folder) / "lists/partial").mkdir(parents=True)
         (Path(folder) / "later.list").write_text(f"deb [signed-by={KEYRING}] {debian_mirror()} {PLUGINS_FROM} main\n")
         later = [
@@ -165,10 +168,14 @@ def plugin(name: str, packages: tuple[str, ...]) -> None:
         ]
         apt(*later, "update", "-qq")
         print(f"engine: {packages[-1]} from Debian {PLUGINS_FROM} to {PLUGINS}", flush=True)
-        fetch = subprocess.run(["apt-get", *later, "download", packages[-1]], cwd=folder, capture_output=True, text=True, check=False)
+        fetch = subprocess.run(
+            ["apt-get", *later, "download", packages[-1]], cwd=folder, capture_output=True, text=True, check=False
+        )
         archives = list(Path(folder).glob("*.deb"))
         if fetch.returncode != 0 or not archives:
-            raise Problem(f"{packages[-1]} could not be fetched from Debian {PLUGINS_FROM}: {fetch.stderr.strip()[-200:]}")
+            raise Problem(
+                f"{packages[-1]} could not be fetched from Debian {PLUGINS_FROM}: {fetch.stderr.strip()[-200:]}"
+            )
         subprocess.run(["dpkg-deb", "-x", str(archives[0]), f"{folder}/root"], check=True)
         binary = next(Path(folder).glob(f"root/usr/**/cli-plugins/docker-{name}"))
         PLUGINS.mkdir(parents=True, exist_ok=True)
@@ -180,5 +187,7 @@ def debian_mirror() -> str:
     sources = output("apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Identifier: Packages") or ""
     mirrors = [uri for label, _, uri in (line.partition(" ") for line in sources.splitlines()) if label == "Debian"]
     if not mirrors:
-        raise Problem("apt knows no Debian archive to take the plugins from: install Docker's Compose v2 and buildx plugins")
+        raise Problem(
+            "apt knows no Debian archive to take the plugins from: install Docker's Compose v2 and buildx plugins"
+        )
     return mirrors[0]

@@ -97,10 +97,14 @@ def make(name: str, image: str) -> str:
     bundle = ca_bundle()
     if bundle:
         command += ["--secret", f"id=ca,src={bundle}"]
-    done = subprocess.run([*command, "--file", "images/Dockerfile", "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--file", "images/Dockerfile", "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         wrong = [line for line in done.stderr.splitlines() if "ERROR" in line or line.startswith("E:")]
-        raise Problem(f"{image} cannot be pulled and its stand-in cannot be built: {' '.join(wrong)[:500] or done.stderr[-500:]}")
+        raise Problem(
+            f"{image} cannot be pulled and its stand-in cannot be built: {' '.join(wrong)[:500] or done.stderr[-500:]}"
+        )
     print(f"images: {tag}, {version(tag, name)}, stands in for {image} ({time.monotonic() - began:.0f} s)", flush=True)
     return tag
 
@@ -118,7 +122,9 @@ def bootstrap() -> None:
     """Makes the minimal Debian that the stand-ins are built on, with mmdebstrap."""
     if not shutil.which("mmdebstrap"):
         if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise Problem("no container registry is reached, and there is no mmdebstrap to make base images with: install mmdebstrap")
+            raise Problem(
+                "no container registry is reached, and base images cannot be made without mmdebstrap: install it"
+            )
         engine.apt("update", "-qq")
         engine.apt("install", "-qq", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring")
     try:
@@ -128,7 +134,7 @@ def bootstrap() -> None:
     with tempfile.TemporaryDirectory(prefix="stack-base-") as folder:
         archive = f"{folder}/debian.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={engine.KEYRING}"]
-        command += ["--aptopt=Acquire::Check-Valid-Until \"false\"", RELEASE, archive, *mirror]
+        command += ['--aptopt=Acquire::Check-Valid-Until "false"', RELEASE, archive, *mirror]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Problem(f"mmdebstrap could not make a Debian {RELEASE}: {' '.join(done.stderr.split())[-500:]}")

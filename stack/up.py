@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from apps import serve
-from stack import Problem, images
+from stack import ROOT, Problem, images
 from stack.compose import LABEL, Compose
 
 READY_SECONDS = 60
@@ -37,10 +37,15 @@ def up(environ: Mapping[str, str]) -> None:
     compose.environment["INTERFACE"] = choice.INTERFACE
     proxies = named_proxies(compose, given.get("PROXY", ""))
     if other := compose.owned_elsewhere():
-        raise Problem(f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env")
+        raise Problem(
+            f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
+        )
     if port := compose.busy_port(proxies):
         knob = f"{port.service.upper()}_{'HTTP' if port.inside == 8080 else 'HTTPS'}_PORT"
-        raise Problem(f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: free it, or set {knob} to another")
+        raise Problem(
+            f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: "
+            f"free it, or set {knob} to another"
+        )
     build(compose)
     with undone_on_failure(compose):
         compose.run("up", "--detach", "--no-build", "certs", *proxies)
@@ -153,7 +158,9 @@ def wait_for_proxies(compose: Compose, proxies: list[str]) -> None:
     path = compose.config["services"]["app"]["environment"]["HEALTH_PATH"]
     name, pem = site_name(compose), authority(compose)
     until = time.monotonic() + READY_SECONDS
-    for port in (port for port in compose.ports() if port.service in proxies and port.inside == 8443 and port.protocol == "tcp"):
+    for port in (
+        port for port in compose.ports() if port.service in proxies and port.inside == 8443 and port.protocol == "tcp"
+    ):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
         while True:
             said = ask(host, port.number, name, path, pem)
@@ -162,7 +169,9 @@ def wait_for_proxies(compose: Compose, proxies: list[str]) -> None:
             container = next(iter(compose.containers(port.service, everything=True)), "")
             if time.monotonic() > until or compose.inspect(container, "{{.RestartCount}}") not in ("", "0"):
                 print(compose.logs(container), file=sys.stderr)
-                raise Problem(f"https://{name}:{port.number}{path} through {port.service} says: {said}; its log is above")
+                raise Problem(
+                    f"https://{name}:{port.number}{path} through {port.service} says: {said}; its log is above"
+                )
             time.sleep(0.2)
 
 
@@ -186,7 +195,9 @@ def ask(host: str, port: int, name: str, path: str, pem: str) -> str:
 def table(compose: Compose, choice: serve.Choice, proxies: list[str]) -> None:
     """Prints what runs and where it answers."""
     app = compose.containers("app")
-    ask_version = "import json; from apps import work; print(json.dumps([work.server_version(%r), work.python_version()]))"
+    ask_version = (
+        "import json; from apps import work; print(json.dumps([work.server_version(%r), work.python_version()]))"
+    )
     command = ["docker", "exec", app[0], "python3", "-c", ask_version % choice.SERVER]
     version, python = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     name = site_name(compose)
@@ -199,7 +210,9 @@ def table(compose: Compose, choice: serve.Choice, proxies: list[str]) -> None:
     ]
     for proxy in proxies:
         https, http_ = ({p.inside: p.number for p in compose.ports() if p.service == proxy}[n] for n in (8443, 8080))
-        urls = f"https://{name}{'' if https == 443 else f':{https}'}   http://{name}{'' if http_ == 80 else f':{http_}'}"
+        urls = (
+            f"https://{name}{'' if https == 443 else f':{https}'}   http://{name}{'' if http_ == 80 else f':{http_}'}"
+        )
         base = bases.get(f"{proxy.upper()}_IMAGE", "")
         rows.append((proxy, urls + (f"   ({base})" if base.startswith("stack-base") else "")))
     width = max(len(label) for label, _ in rows)
@@ -216,25 +229,32 @@ def down() -> None:
     compose.down()
 
 
+def ps() -> None:
+    """Shows this stack's containers."""
+    Compose().run("ps", "--all", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}", capture=False)
+
+
+def logs() -> None:
+    """Follows the logs of all parts."""
+    Compose().run("logs", "--follow", "--tail", "50", capture=False)
+
+
 def trust() -> None:
     """Writes the local authority to ca.pem and says how to trust it."""
     compose = Compose()
     pem = authority(compose)
     if not pem:
         raise Problem("no proxy runs that has a local authority: run `make up` first")
-    with open("ca.pem", "w") as file:
-        file.write(pem)
+    (ROOT / "ca.pem").write_text(pem)
     https = next(port.number for port in compose.ports() if port.inside == 8443)
     print(
         "Wrote ca.pem: the certificate of the authority that signed this stack's own (its key stays in the volume).\n"
         f"  one command      curl --cacert ca.pem https://{site_name(compose)}:{https}\n"
-        "  Python           SSL_CERT_FILE=ca.pem, or verify=\"ca.pem\" in requests and httpx\n"
+        '  Python           SSL_CERT_FILE=ca.pem, or verify="ca.pem" in requests and httpx\n'
         "  Debian, Ubuntu   sudo cp ca.pem /usr/local/share/ca-certificates/stack.crt && sudo update-ca-certificates\n"
         "  Fedora           sudo trust anchor ca.pem\n"
-        "  macOS            sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain ca.pem\n"
+        "  macOS            security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db ca.pem\n"
         "  Windows          certutil -addstore Root ca.pem\n"
         "  Firefox          Settings, Certificates, Authorities, Import\n"
         "`make down` removes the authority with its volume; remove it from your trust store then, too."
     )
-
-

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from apps import serve
-from stack import engine
+from stack import engine, images
 from tests import live
 from tests.live import Stack
 
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """The conditions of the run."""
-    return f"engine: {engine.describe()}; images: {live.images.ensure()}"
+    return f"engine: {engine.describe()}; images: {images.ensure()}"
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +63,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     one = getattr(item, "funcargs", {}).get("stack") or getattr(item, "funcargs", {}).get("served")
     if report.failed and isinstance(one, Stack):
         for container in one.compose.containers(everything=True):
-            state = one.compose.inspect(container, "{{.Name}}: {{json .State.Status}} exit {{.State.ExitCode}} oom {{.State.OOMKilled}}")
+            state = one.compose.inspect(
+                container, "{{.Name}}: {{json .State.Status}} exit {{.State.ExitCode}} oom {{.State.OOMKilled}}"
+            )
             report.sections.append((state, one.compose.logs(container, 25)))

@@ -1,5 +1,6 @@
 """A stack of the tests' own: project, ports and environment that no other checkout or user shares."""
 
+import http.client
 import json
 import os
 import random
@@ -49,7 +50,9 @@ def environment(name: str) -> dict[str, str]:
 
 def docker(*arguments: str, check: bool = True) -> str:
     """What a docker command prints, both streams."""
-    done = subprocess.run(["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        ["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout}"
     return done.stdout.strip()
 
@@ -82,17 +85,23 @@ class Stack:
             session.close()
         self.containers.stop(down=True)
 
-    def https(self, proxy: str) -> int:
+    def https_port(self, proxy: str) -> int:
         """The published port of a proxy's site."""
         return int(self.environment[f"{proxy.upper()}_HTTPS_PORT"])
 
-    def http(self, proxy: str) -> int:
+    def http_port(self, proxy: str) -> int:
         """The published port of a proxy's redirect."""
         return int(self.environment[f"{proxy.upper()}_HTTP_PORT"])
 
     def settings(self, server: str, interface: str, app: str, **more: str) -> None:
         """What the next app container will run."""
-        self.compose.environment |= {"SERVER": server, "INTERFACE": interface, "APP": app, "WORKERS": "", "THREADS": ""} | more
+        self.compose.environment |= {
+            "SERVER": server,
+            "INTERFACE": interface,
+            "APP": app,
+            "WORKERS": "",
+            "THREADS": "",
+        } | more
         self.compose.__dict__.pop("config", None)
 
     def serve(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
@@ -117,22 +126,33 @@ class Stack:
     def address(self, service: str, network: str) -> str:
         """The address of a service's container in a network."""
         (one,) = self.compose.containers(service)
-        return self.compose.inspect(one, f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_{network}").IPAddress}}}}')
+        return self.compose.inspect(
+            one, f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_{network}").IPAddress}}}}'
+        )
 
     def gateway(self) -> str:
         """The address that this host has in the proxies' network: that of a client on the host."""
-        return docker("network", "inspect", f"{self.compose.project}_edge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+        return docker(
+            "network", "inspect", f"{self.compose.project}_edge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
+        )
 
     def session(self, proxy: str, version: str = "1.1") -> niquests.Session:
         """A client that speaks one HTTP version only, verifies against the stack's authority, and never retries."""
         key = (proxy, version)
         if key not in self.sessions:
-            off = {f"disable_http{v[0]}": v != version for v in VERSIONS}
-            session = niquests.Session(disable_ipv6=True, retries=0, base_url=f"https://{NAME}:{self.https(proxy)}", **off)
+            session = niquests.Session(
+                base_url=f"https://{NAME}:{self.https_port(proxy)}",
+                retries=0,
+                disable_ipv6=True,
+                disable_http1=version != "1.1",
+                disable_http2=version != "2",
+                disable_http3=version != "3",
+            )
             session.verify = str(self.ca)
             session.trust_env = False
             if version == "3":
-                session.quic_cache_layer.add_domain(NAME, self.https(proxy))
+                # Over QUIC from the first request, where a browser would have read Alt-Svc before.
+                session.quic_cache_layer[(NAME, self.https_port(proxy))] = (NAME, self.https_port(proxy))
             self.sessions[key] = session
         return self.sessions[key]
 
@@ -150,9 +170,8 @@ class Stack:
         """The client as the contract wants one."""
 
         def send(check: contract.Check) -> contract.Answer:
-            body: Any = check.send_body
-            if check.chunked and body is not None:
-                body = (body[at : at + 65536] for at in range(0, len(body), 65536))
+            whole = check.send_body
+            body = (whole[at : at + 65536] for at in range(0, len(whole), 65536)) if check.chunked and whole else whole
             answer = self.request(proxy, check.method, check.path, version, headers=check.send_headers, data=body)
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return contract.Answer(answer.status_code or 0, headers, answer.content or b"")
@@ -166,9 +185,19 @@ class Stack:
     @contextmanager
     def socket(self, proxy: str) -> Iterator[ssl.SSLSocket]:
         """A raw TLS connection to a proxy, for requests that no client library would send."""
-        with socket.create_connection(("127.0.0.1", self.https(proxy)), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", self.https_port(proxy)), timeout=10) as plain:
             with self.tls().wrap_socket(plain, server_hostname=NAME) as secure:
                 yield secure
+
+    @contextmanager
+    def stream(self, proxy: str, path: str) -> Iterator[http.client.HTTPResponse]:
+        """A GET whose reply is read as it comes, piece by piece, off one connection of its own."""
+        connection = http.client.HTTPSConnection(NAME, self.https_port(proxy), timeout=20, context=self.tls())
+        try:
+            connection.request("GET", path)
+            yield connection.getresponse()
+        finally:
+            connection.close()
 
     def raw(self, proxy: str, request: bytes) -> bytes:
         """All that a proxy answers to `request` until it closes or is silent for a second."""
@@ -213,4 +242,6 @@ def sweep() -> None:
     for project in projects.split():
         owner = project.removeprefix(f"{PREFIX}-").rpartition("-")[2]
         if project.startswith(f"{PREFIX}-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            subprocess.run(["docker", "compose", "--project-name", project, "down", "--volumes", "--timeout", "1"], check=False)
+            subprocess.run(
+                ["docker", "compose", "--project-name", project, "down", "--volumes", "--timeout", "1"], check=False
+            )

@@ -1,13 +1,12 @@
 """Starting, swapping and recovering: what the stack does while its parts come and go."""
 
-import json
 import threading
 import time
 from collections import Counter
 
 import pytest
 
-from stack import up
+from stack import Problem, up
 from tests import live
 from tests.live import Stack, eventually
 
@@ -50,7 +49,18 @@ def started(stack: Stack, service: str) -> str:
     return f"{one} {stack.compose.inspect(one, '{{.State.StartedAt}}')}"
 
 
-@pytest.mark.parametrize(("old", "new"), [("uvicorn", "granian"), ("granian", "gunicorn"), ("gunicorn", "uvicorn"), ("hypercorn","granian"), ("daphne","granian"), ("gunicorn-uvicorn", "granian")]*2)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("uvicorn", "granian"),
+        ("granian", "gunicorn"),
+        ("gunicorn", "uvicorn"),
+        ("hypercorn", "granian"),
+        ("daphne", "granian"),
+        ("gunicorn-uvicorn", "granian"),
+    ]
+    * 2,
+)
 def test_the_server_is_swapped_under_load(stack: Stack, old: str, new: str) -> None:
     stack.serve(old, "asgi")
     proxies = {proxy: started(stack, proxy) for proxy in live.PROXIES}
@@ -59,7 +69,9 @@ def test_the_server_is_swapped_under_load(stack: Stack, old: str, new: str) -> N
         stack.settings(new, "asgi", "bare")
         up.swap(stack.compose)
         stack.serving = (new, "asgi", "bare")
-        assert eventually(lambda: one.servers[new] > 20 and two.servers[new] > 20), "the proxies did not find the new one"
+        assert eventually(lambda: one.servers[new] > 20 and two.servers[new] > 20), (
+            "the proxies did not find the new one"
+        )
         last = one.servers[old], two.servers[old]
         assert not eventually(lambda: (one.servers[old], two.servers[old]) != last, 1), "the old one still answers"
     for load in (one, two):
@@ -75,7 +87,7 @@ def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: Stack)
         stack.compose.environment["HEALTH_PATH"] = "/status/503"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(up, "READY_SECONDS", 5)
-            with pytest.raises(up.Problem, match="did not answer"):
+            with pytest.raises(Problem, match="did not answer"):
                 up.swap(stack.compose)
     finally:
         del stack.compose.environment["HEALTH_PATH"]
@@ -97,7 +109,7 @@ def test_the_proxies_start_without_the_app_and_find_it(stack: Stack, proxy: str)
 
 
 def status(stack: Stack, proxy: str) -> str:
-    return up.ask("127.0.0.1", stack.https(proxy), live.NAME, "/ready", stack.ca.read_text())
+    return up.ask("127.0.0.1", stack.https_port(proxy), live.NAME, "/ready", stack.ca.read_text())
 
 
 def test_every_replica_gets_requests(stack: Stack, proxy: str) -> None:
@@ -127,11 +139,10 @@ def test_a_killed_worker_is_replaced(stack: Stack) -> None:
 
 def test_the_certificate_is_kept_until_its_names_change(stack: Stack) -> None:
     def fingerprints(**environment: str) -> list[str]:
-        stack.compose.run("up", "--no-build", "--no-deps", "certs", **environment)
-        script = "import hashlib, json, pathlib; print(json.dumps([hashlib.sha256(pathlib.Path('/certs', n).read_bytes()).hexdigest() for n in ('ca.pem', 'fullchain.pem')]))"
+        stack.compose.run("up", "--no-build", "--no-deps", "certs", capture=True, check=True, **environment)
         mount = f"{stack.compose.project}_certs:/certs:ro"
         run = ["run", "--rm", "--network", "none", "--group-add", "10100", "--volume", mount, f"{live.IMAGES}-app"]
-        return json.loads(live.docker(*run, "python3", "-c", script))
+        return live.docker(*run, "sha256sum", "/certs/ca.pem", "/certs/fullchain.pem").splitlines()
 
     first = fingerprints()
     assert fingerprints() == first

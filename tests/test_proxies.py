@@ -5,9 +5,11 @@ import json
 import socket
 import ssl
 import time
+from typing import Any
 
 import pytest
 
+from stack import ROOT
 from tests import live
 from tests.live import Stack, eventually
 
@@ -19,11 +21,15 @@ def app(stack: Stack) -> None:
 
 
 def test_http_is_redirected_to_https(stack: Stack, proxy: str) -> None:
-    with socket.create_connection(("127.0.0.1", stack.http(proxy)), timeout=5) as plain:
-        plain.sendall(b"POST /login?a=1 HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 0\r\n\r\n" % stack.http(proxy))
+    with socket.create_connection(("127.0.0.1", stack.http_port(proxy)), timeout=5) as plain:
+        plain.sendall(
+            b"POST /login?a=1 HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 0\r\n\r\n" % stack.http_port(proxy)
+        )
         head = plain.recv(65536).decode()
     assert head.startswith("HTTP/1.1 308 ")
-    assert f"\r\nlocation: https://localhost:{stack.https(proxy)}/login?a=1\r\n" in head.replace("Location", "location")
+    assert f"\r\nlocation: https://localhost:{stack.https_port(proxy)}/login?a=1\r\n" in head.replace(
+        "Location", "location"
+    )
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "localhost@evil.example", ""])
@@ -31,23 +37,30 @@ def test_an_unknown_host_gets_no_answer(stack: Stack, proxy: str, host: str) -> 
     request = f"GET /request HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     answer = stack.raw(proxy, request)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), answer[:200]
-    with socket.create_connection(("127.0.0.1", stack.http(proxy)), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", stack.http_port(proxy)), timeout=5) as plain:
         plain.sendall(request)
         answer = plain.recv(65536)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), answer[:200]
 
 
 def test_a_host_in_the_request_line_does_not_get_around_the_check(stack: Stack, proxy: str) -> None:
-    answer = stack.raw(proxy, b"GET http://evil.example/request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = stack.raw(
+        proxy, b"GET http://evil.example/request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
     assert b"evil" not in answer and not answer.startswith(b"HTTP/1.1 200"), answer[:300]
 
 
 def test_static_files_come_from_the_proxy(stack: Stack, proxy: str, version: str) -> None:
     plain = stack.get(proxy, "/static/hello.txt", version, headers={"Accept-Encoding": "identity"})
     assert plain.status_code == 200
-    assert plain.content == (live.ROOT / "apps/static/hello.txt").read_bytes()
+    assert plain.content == (ROOT / "apps/static/hello.txt").read_bytes()
     assert plain.headers["cache-control"] == "max-age=3600"
-    again = stack.get(proxy, "/static/hello.txt", version, headers={"If-None-Match": plain.headers["etag"], "Accept-Encoding": "identity"})
+    again = stack.get(
+        proxy,
+        "/static/hello.txt",
+        version,
+        headers={"If-None-Match": plain.headers["etag"], "Accept-Encoding": "identity"},
+    )
     assert again.status_code == 304
     part = stack.get(proxy, "/static/hello.txt", version, headers={"Range": "bytes=2-7", "Accept-Encoding": "identity"})
     assert (part.status_code, part.content) == (206, b"static")
@@ -82,7 +95,9 @@ def test_an_upgrade_to_h2c_never_reaches_the_app(stack: Stack, proxy: str) -> No
         "Upgrade: h2c\\r\\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\\r\\n\\r\\n"
     )
     # Alone, the server takes the tunnel: there is something to guard against.
-    direct = f"import socket; s = socket.create_connection(('127.0.0.1', 8000)); s.sendall(b'{request}'); print(s.recv(99))"
+    direct = (
+        f"import socket; s = socket.create_connection(('127.0.0.1', 8000)); s.sendall(b'{request}'); print(s.recv(99))"
+    )
     assert "101 " in stack.in_app(direct)
     answer = stack.raw(proxy, request.encode().decode("unicode_escape").encode())
     assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
@@ -118,7 +133,7 @@ def test_a_slow_client_does_not_hold_a_worker(stack: Stack, proxy: str) -> None:
     slow = []
     try:
         for _ in range(4):
-            plain = socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=10)
+            plain = socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=10)
             slow.append(stack.tls().wrap_socket(plain, server_hostname=live.NAME))
             slow[-1].sendall(body)
         time.sleep(0.5)  # they are in the proxy now, and would be in the workers were they passed on
@@ -150,6 +165,7 @@ def test_text_is_compressed_where_the_client_can_read_it(stack: Stack, proxy: st
     small = stack.request(proxy, "POST", "/echo", data=text, headers=with_gzip, stream=True)
     assert small.headers["content-encoding"] == "gzip"
     assert "accept-encoding" in small.headers["vary"].lower()
+    assert small.raw
     raw = small.raw.read(decode_content=False)
     assert len(raw) < 1000 and gzip.decompress(raw).decode() == text
     for headers in (with_gzip | {"Accept-Encoding": "identity"}, with_gzip | {"Content-Type": "image/png"}):
@@ -169,12 +185,14 @@ def test_security_headers_are_on_every_reply(stack: Stack, proxy: str, version: 
 
 
 def test_alt_svc_names_the_published_port(stack: Stack, proxy: str) -> None:
-    assert stack.get(proxy, "/", "2").headers["alt-svc"] == f'h3=":{stack.https(proxy)}"; ma=86400'
+    assert stack.get(proxy, "/", "2").headers["alt-svc"] == f'h3=":{stack.https_port(proxy)}"; ma=86400'
 
 
 def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str) -> None:
     assert stack.request(proxy, "POST", "/upload", version, data=b"x" * 10_000_000).json()["bytes"] == 10_000_000
-    answer = stack.request(proxy, "POST", "/upload", version, headers={"Content-Length": str(20 * 2**20)}, data=b"x" * 20 * 2**20)
+    answer = stack.request(
+        proxy, "POST", "/upload", version, headers={"Content-Length": str(20 * 2**20)}, data=b"x" * 20 * 2**20
+    )
     assert answer.status_code == 413
 
 
@@ -195,10 +213,11 @@ def test_the_reply_and_the_app_have_the_same_request_id(stack: Stack, proxy: str
 
 def test_one_authority_serves_both_proxies(stack: Stack, proxy: str) -> None:
     with stack.socket(proxy) as connection:  # verified against the stack's authority, and nothing else
-        names = {value for _, value in connection.getpeercert()["subjectAltName"]}  # type: ignore[index,misc]
+        certificate: Any = connection.getpeercert()
+    names = {value for _, value in certificate["subjectAltName"]}
     assert {"localhost", "127.0.0.1"} <= names
     stranger = ssl.create_default_context()
-    with socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=5) as plain:
         with pytest.raises(ssl.SSLCertVerificationError):
             stranger.wrap_socket(plain, server_hostname=live.NAME)
 
@@ -207,12 +226,12 @@ def test_only_modern_tls_is_spoken(stack: Stack, proxy: str) -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = stack.tls()
         context.minimum_version = context.maximum_version = version
-        with socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=5) as plain:
+        with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=5) as plain:
             assert context.wrap_socket(plain, server_hostname=live.NAME).version() == version.name.replace("_", ".")
     old = stack.tls()
     old.set_ciphers("ALL:@SECLEVEL=0")
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-    with socket.create_connection(("127.0.0.1", stack.https(proxy)), timeout=5) as plain:
+    with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=5) as plain:
         with pytest.raises(ssl.SSLError) as refused:
             old.wrap_socket(plain, server_hostname=live.NAME)
     assert "ALERT_PROTOCOL_VERSION" in str(refused.value), "the proxy itself must refuse"
@@ -226,7 +245,17 @@ def test_each_client_is_seen_by_its_own_address(stack: Stack, proxy: str) -> Non
         f"c = http.client.HTTPSConnection('{proxy}', 8443, context=context); c.request('GET', '/request')\n"
         "mine = c.sock.getsockname()[0]; print(json.dumps([mine, json.load(c.getresponse())['client'][0]]))\n"
     )
-    command = ["run", "--rm", "--network", f"{stack.compose.project}_edge", "--entrypoint", "python3", f"{live.IMAGES}-app", "-c", script]
+    command = [
+        "run",
+        "--rm",
+        "--network",
+        f"{stack.compose.project}_edge",
+        "--entrypoint",
+        "python3",
+        f"{live.IMAGES}-app",
+        "-c",
+        script,
+    ]
     own, seen = json.loads(live.docker(*command))
     assert seen == own != stack.gateway()
 

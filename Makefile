@@ -1,0 +1,87 @@
+# The stack by name. `make help` lists everything; the work is done by compose.yaml, stack/ and pytest.
+# Settings (SERVER=… INTERFACE=… APP=… WORKERS=… THREADS=… PROXY=…) go on the command line or into .env.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+STACK := $(PYTHON) -m stack
+COMPOSE := docker compose
+
+.PHONY: help
+help: ## This list
+	@echo "make [target] [SERVER=granian] [INTERFACE=asgi|wsgi] [APP=bare] [WORKERS=2] [THREADS=8] [PROXY=nginx|caddy]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: engine
+engine: ## Find a working Docker; on Debian and Ubuntu as root, install and start what is missing
+	@$(STACK) engine
+
+.PHONY: up
+up: ## Start the stack, or swap its server: make up SERVER=uvicorn
+	@$(STACK) up
+
+.PHONY: down
+down: ## Remove this stack's containers, networks and volumes, and nothing else
+	@$(STACK) down
+
+.PHONY: ps
+ps: ## What runs
+	@$(STACK) ps
+
+.PHONY: logs
+logs: ## Follow the logs of all parts (Ctrl-C ends it)
+	@$(STACK) logs
+
+.PHONY: trust
+trust: ## Write the local authority to ca.pem and say how to trust it
+	@$(STACK) trust
+
+.PHONY: images
+images: ## Decide anew which base images to use: the official ones, or stand-ins
+	@$(STACK) images
+
+.PHONY: test
+test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about ten minutes)
+	@$(STACK) build
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(BIN)/ready ## Every check of every language here
+	@$(STACK) build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck apps/servers/*/*.sh nginx/*.sh caddy/*.sh certs/*.sh .ci/run
+	$(BIN)/hadolint */Dockerfile
+	$(BIN)/yamllint --strict .
+	@$(STACK) lint
+
+.PHONY: format
+format: $(BIN)/ready ## Let ruff rewrite the Python here
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: docs
+docs: ## Write the generated parts of the README and docs/
+	@$(STACK) docs
+
+.PHONY: lock
+lock: ## Pin every dependency anew, with hashes: requirements/*.txt
+	@$(STACK) venv
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/lock.txt
+	@for set in app:3.14 caddy:3.14 dev:3.11 lock:3.11; do \
+	  echo "lock: $${set%:*}"; \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version "$${set#*:}" --generate-hashes --no-header \
+	    --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --output-file "requirements/$${set%:*}.txt" "requirements/$${set%:*}.in" || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Remove what make left in this folder: .venv and caches
+	rm -rf .venv .cache ca.pem
+
+$(BIN)/ready: requirements/dev.txt
+	@$(STACK) venv
+	@echo "test: installing the tools into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@touch $@

@@ -1,0 +1,74 @@
+"""`make lint`'s part that needs the built images: each proxy judges its own configuration.
+
+What is checked is what runs: the files in the image, with certificates made for the purpose and thrown away.
+"""
+
+import subprocess
+import uuid
+from pathlib import Path
+
+from stack import ROOT, Problem
+from stack.compose import Compose
+
+# What gixy says that is decided otherwise here, and why.
+ACCEPTED_BY_GIXY = {
+    "version_disclosure": "server_tokens is off in nginx.conf",
+}
+
+
+def lint() -> None:
+    """Runs every check; `Problem` names the first that fails, with what it said above."""
+    compose = Compose()
+    compose.run("config", "--quiet")
+    print("lint: compose.yaml is valid")
+    image = {name: service["image"] for name, service in compose.config["services"].items()}
+    volume = f"stack-lint-{uuid.uuid4().hex[:8]}"
+    environment = [
+        "--env",
+        "DOMAIN=localhost",
+        "--env",
+        "HTTPS_PORT=8443",
+        "--env",
+        "CADDY_TLS=/certs/fullchain.pem /certs/privkey.pem",
+    ]
+    certs = ["--volume", f"{volume}:/certs", "--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in the container
+    run = ["docker", "run", "--rm", "--read-only", "--group-add", "10100", "--add-host", "app:127.0.0.1", *environment]
+    nginx = [*run, *certs, "--tmpfs", "/run/nginx:uid=10101", "--tmpfs", "/var/cache/nginx:uid=10101", image["nginx"]]
+    caddy = [*run, *certs, "--tmpfs", "/run/caddy:uid=10102", "--tmpfs", "/data:uid=10102", image["caddy"]]
+    try:
+        must("certificates can be made", *run, *certs, image["certs"])
+        must("nginx accepts its configuration", *nginx, "-t")
+        whole = must("", *nginx, "-T")
+        must(
+            "caddy accepts its configuration",
+            *caddy,
+            "validate",
+            "--config",
+            "/etc/caddy/Caddyfile",
+            "--adapter",
+            "caddyfile",
+        )
+        for file in [
+            "Caddyfile",
+            *(str(path.relative_to(ROOT / "caddy")) for path in sorted((ROOT / "caddy/snippets").rglob("*.caddy"))),
+        ]:
+            must("", *caddy, "fmt", "--diff", f"/etc/caddy/{file}")
+        print("lint: every Caddy file is formatted")
+    finally:
+        subprocess.run(["docker", "volume", "rm", "--force", volume], capture_output=True, check=False)
+    dump = ROOT / ".cache/nginx-T.conf"
+    dump.parent.mkdir(exist_ok=True)
+    dump.write_text(whole)
+    skips = ",".join(ACCEPTED_BY_GIXY)
+    must("gixy finds no weakness in the NGINX configuration", str(ROOT / ".venv/bin/gixy"), "--skips", skips, str(dump))
+
+
+def must(what: str, *command: str) -> str:
+    """Runs a check; what it printed on stdout, or `Problem` after showing everything."""
+    done = subprocess.run(command, cwd=Path(ROOT), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr)
+        raise Problem(f"{what or ' '.join(command[-3:])}: no (see above)")
+    if what:
+        print(f"lint: {what}")
+    return done.stdout

@@ -1,0 +1,267 @@
+"""The make commands as a newcomer types them, in a checkout of their own: what they print, and what they leave."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import ROOT, engine
+from tests import live
+
+
+class Checkout:
+    """A copy of the files that git would clone, with a project name and ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        for name in listed.stdout.split():
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        own = live.environment(f"commands-{os.getpid()}")
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "MAKE", "MFLAGS"))
+        }
+        self.environment |= own
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self.environment["COMPOSE_PROJECT_NAME"]
+
+    def make(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs make; both streams as text."""
+        command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", *words]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment | environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=170, check=False,
+        )  # fmt: skip
+
+    def left(self) -> list[str]:
+        """The containers, networks and volumes of the project."""
+        label = f"label=com.docker.compose.project={self.project}"
+        listing = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+        return [
+            one
+            for kind in listing
+            for one in (engine.output("docker", *kind, "--quiet", "--filter", label) or "").split()
+        ]
+
+
+@pytest.fixture(scope="module")
+def module_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    one = Checkout(tmp_path_factory.mktemp("checkout"))
+    try:
+        yield one
+    finally:
+        one.make("down")
+
+
+@pytest.fixture
+def checkout(module_checkout: Checkout) -> Checkout:
+    """The checkout with nothing running."""
+    if module_checkout.left():
+        done = module_checkout.make("down")
+        assert done.returncode == 0, done.stderr
+    assert module_checkout.left() == []
+    return module_checkout
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a failed command; make's own last word is not counted."""
+    assert done.returncode != 0, done.stdout
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert len(lines) == 1, f"not one line: {done.stderr}"
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("SERVER=nope", "SERVER=nope is not a server here: choose daphne, granian, gunicorn"),
+        ("SERVER=../granian", "is not a server here"),
+        ("INTERFACE=cgi", "INTERFACE=cgi is not an interface: choose asgi, wsgi"),
+        ("SERVER=wsgiref INTERFACE=asgi", "INTERFACE=asgi is not one that wsgiref serves here: choose wsgi"),
+        ("APP=nope", "APP=nope is not an application for granian here: choose bare, flask, starlette"),
+        ("APP=flask INTERFACE=asgi", "APP=flask is not an asgi application here: choose bare, starlette"),
+        ("WORKERS=0", "WORKERS=0 is not a number that can be used: give a whole number from 1 to 256"),
+        ("WORKERS=abc", "WORKERS=abc is not a number that can be used: give a whole number from 1 to 256"),
+        ("WORKERS=-1", "WORKERS=-1 is not"),
+        ("WORKERS=1.5", "WORKERS=1.5 is not"),
+        ("THREADS=none", "THREADS=none is not"),
+        ("KEEPALIVE=90", "KEEPALIVE=90 is not a number that can be used: give a whole number from 1 to 60"),
+        ("SERVER=daphne WORKERS=2", "WORKERS=2 cannot be: daphne is one process"),
+        ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_one_clear_line(checkout: Checkout, setting: str, said: str) -> None:
+    line = complaint(checkout.make("up", *setting.split()))
+    assert line.startswith("up: ") and said in line
+    assert checkout.left() == []
+
+
+@pytest.mark.parametrize("key", ["NGINX_HTTPS_PORT", "CADDY_HTTP_PORT"])
+def test_a_port_in_use_is_one_clear_line(checkout: Checkout, key: str) -> None:
+    port = int(checkout.environment[key])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        line = complaint(checkout.make("up"))
+    assert line.startswith(f"up: port {port} (") and f"set {key} to another" in line
+    assert checkout.left() == []
+
+
+def test_a_udp_port_in_use_is_one_clear_line(checkout: Checkout) -> None:
+    port = int(checkout.environment["NGINX_HTTPS_PORT"])
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", port))
+        line = complaint(checkout.make("up"))
+    assert f"port {port} (nginx, udp)" in line
+
+
+@pytest.mark.parametrize("target", ["up", "down", "ps", "trust", "images"])
+def test_without_an_engine_it_says_so_and_names_the_way(checkout: Checkout, target: str) -> None:
+    line = complaint(checkout.make(target, DOCKER_HOST="unix:///nonexistent/docker.sock"))
+    assert line.startswith(f"{target}: a Docker engine that answers") and "run `make engine`" in line
+
+
+def test_without_a_client_it_says_so_and_names_the_way(checkout: Checkout, tmp_path: Path) -> None:
+    for tool in ("make", "sh"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    line = complaint(checkout.make("up", PATH=str(tmp_path)))
+    assert "the docker client" in line and "run `make engine`" in line
+
+
+def test_make_engine_does_nothing_where_it_works(checkout: Checkout) -> None:
+    done = checkout.make("engine")
+    assert done.returncode == 0 and re.fullmatch(
+        r"engine: Docker \S+, Compose \S+, buildx \S+ - nothing to do\n", done.stdout
+    )
+
+
+def test_help_lists_every_target(checkout: Checkout) -> None:
+    told = checkout.make("help").stdout
+    targets = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(targets) > 10
+    for target in targets:
+        assert re.search(rf"^  {target}\s+\S", told, re.MULTILINE), target
+    assert checkout.make().stdout == told
+
+
+def shape(text: str) -> str:
+    """An output without what differs from run to run: ports, and the note on stand-ins."""
+    return re.sub(r"   \(stack-base:\w+\)", "", re.sub(r":\d{4,5}\b", ":PORT", text)).strip()
+
+
+def test_up_swap_trust_and_down_do_what_the_readme_shows(checkout: Checkout) -> None:
+    started = checkout.make("up", "SERVER=granian")
+    assert started.returncode == 0, started.stderr
+    shown = re.search(r"<!-- up -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown
+    assert shape(started.stdout) == shape(shown[1])
+
+    trusted = checkout.make("trust")
+    assert trusted.returncode == 0 and "curl --cacert ca.pem" in trusted.stdout
+    assert "BEGIN CERTIFICATE" in (checkout.folder / "ca.pem").read_text()
+    assert checkout.make("ps").stdout.count("Up ") == 3
+
+    proxies = {one for name in ("nginx", "caddy") for one in containers(checkout, name)}
+    swapped = checkout.make("up", "SERVER=gunicorn", "INTERFACE=wsgi", "APP=flask", "WORKERS=1")
+    assert swapped.returncode == 0, swapped.stderr
+    assert re.search(r"server +gunicorn \d", swapped.stdout) and re.search(r"app +flask", swapped.stdout)
+    assert proxies == {one for name in ("nginx", "caddy") for one in containers(checkout, name)}, "a proxy was replaced"
+
+    # A wrong setting and a busy port change nothing of what runs.
+    before = checkout.left()
+    assert "SERVER=nope" in complaint(checkout.make("up", "SERVER=nope"))
+    assert sorted(checkout.left()) == sorted(before)
+
+    assert checkout.make("down").returncode == 0
+    assert checkout.left() == []
+
+
+def containers(checkout: Checkout, service: str) -> list[str]:
+    labels = (f"label=com.docker.compose.project={checkout.project}", f"label=com.docker.compose.service={service}")
+    return (engine.output("docker", "ps", "--quiet", "--filter", labels[0], "--filter", labels[1]) or "").split()
+
+
+def test_one_proxy_alone(checkout: Checkout) -> None:
+    done = checkout.make("up", "PROXY=caddy", "SERVER=uvicorn")
+    assert done.returncode == 0, done.stderr
+    assert "caddy " in done.stdout and "nginx " not in done.stdout
+    assert containers(checkout, "caddy") and not containers(checkout, "nginx")
+
+
+def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:
+    command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", "up"]
+    process = subprocess.Popen(
+        command, cwd=checkout.folder, env=checkout.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert live.eventually(checkout.left, 60), "it did not begin"
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to make and all that it runs
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode != 0
+    assert "Traceback" not in said and "interrupted" in said
+    assert checkout.left() == []
+
+
+def test_an_application_that_does_not_start_shows_its_log_and_leaves_nothing(checkout: Checkout) -> None:
+    (checkout.folder / "apps/wsgi/broken.py").write_text('"""Broken."""\n\nraise RuntimeError("no such table")\n')
+    try:
+        done = checkout.make("up", "SERVER=gunicorn", "INTERFACE=wsgi", "APP=broken")
+    finally:
+        (checkout.folder / "apps/wsgi/broken.py").unlink()
+    assert done.returncode != 0
+    assert "no such table" in done.stderr
+    assert "up: the app does not stay up: its log is above" in done.stderr
+    assert checkout.left() == []
+
+
+def test_a_second_checkout_of_the_same_name_is_told_so(checkout: Checkout, tmp_path: Path) -> None:
+    assert checkout.make("up", "PROXY=nginx").returncode == 0
+    other = Checkout(tmp_path)
+    other.environment |= {"COMPOSE_PROJECT_NAME": checkout.project}
+    for target in ("up", "down"):
+        line = complaint(other.make(target))
+        assert str(checkout.folder) in line
+    assert containers(checkout, "nginx"), "the other checkout's stack was touched"
+
+
+def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
+    # A test run of its own, on one test, interrupted while its stack runs.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_proxies.py", "-k", "alt_svc"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    project = f"{live.PREFIX}-shared-{process.pid}"
+    label = f"label=com.docker.compose.project={project}"
+
+    def runs() -> str | None:
+        return engine.output("docker", "ps", "--quiet", "--filter", label)
+
+    assert live.eventually(runs, 60), "its stack did not start"
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=90)
+    assert process.returncode != 0
+    for kind in (("ps", "--all"), ("network", "ls"), ("volume", "ls")):
+        assert engine.output("docker", *kind, "--quiet", "--filter", label) == ""
+
+
+def test_two_starts_a_moment_apart_are_one_stack(checkout: Checkout) -> None:
+    first = checkout.make("up", "PROXY=nginx")
+    second = checkout.make("up", "PROXY=nginx")
+    assert first.returncode == second.returncode == 0
+    assert first.stdout == second.stdout
+    assert len(containers(checkout, "app")) == 1

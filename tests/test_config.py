@@ -1,0 +1,187 @@
+"""What can be told from the files and the images: flags, twins, knobs, names, and that the docs say what is so."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from apps import serve
+from stack import ROOT, docs
+from tests import live
+from tests.live import Stack
+
+SCRIPTS = sorted((ROOT / "apps/servers").glob("*/*.sh"))
+EXECUTABLE = {
+    "gunicorn": "gunicorn",
+    "uvicorn": "uvicorn",
+    "hypercorn": "hypercorn",
+    "granian": "granian",
+    "daphne": "daphne",
+}
+COMMENTED = [
+    path
+    for folder in ("apps", "nginx", "caddy", "certs")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.is_file() and "Checked by:" in path.read_text(errors="ignore")
+]
+# A concern that only one proxy has a snippet for, and why the other has none.
+WITHOUT_TWIN: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_flag_of_a_server_script_is_known_to_its_server(stack: Stack, script: Path) -> None:
+    code = "\n".join(line for line in script.read_text().splitlines() if not line.startswith("#"))
+    server = script.stem.split("-")[0]
+    if server not in EXECUTABLE:
+        assert "exec python3 -m apps.reference" in code  # wsgiref has no command line
+        return
+    assert f"exec {EXECUTABLE[server]} " in code
+    flags = set(re.findall(r"(?<=\s)(--?[a-z][a-z0-9-]*)", code.partition("exec ")[2]))
+    told = live.docker("run", "--rm", "--network", "none", f"{live.IMAGES}-app", EXECUTABLE[server], "--help")
+    known = set(re.findall(r"--?[A-Za-z][A-Za-z0-9-]*", told))
+    assert flags, "no flags found: the pattern is wrong"
+    assert flags - known == set()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_flag_of_a_server_script_has_its_reason(script: Path) -> None:
+    lines = script.read_text().splitlines()
+    comments = "\n".join(line for line in lines if line.startswith("#"))
+    explained = comments
+    for other in re.findall(r"see (\S+\.sh)", comments):
+        explained += "\n" + (script.parent / other).resolve().read_text()
+    code = "\n".join(line for line in lines if not line.startswith("#")).partition("exec ")[2]
+    obvious = {
+        "--host",
+        "--port",
+        "--bind",
+        "--workers",
+        "--interface",
+        "--worker-class",
+        "-b",
+        "-p",
+        "--proxy-headers",
+    }
+    flags = set(re.findall(r"(?<=\s)(--?[a-z][a-z0-9-]*)", code)) - obvious
+    assert {flag for flag in flags if flag not in explained} == set()
+    assert (
+        serve.facts(script)["title"]
+        and serve.facts(script)["workers"]
+        and serve.facts(script)["docs"].startswith("https://")
+    )
+
+
+def test_every_test_that_a_comment_names_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    defined = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    assert len(COMMENTED) > 20, "the comments were not found"
+    named = {name: path for path in COMMENTED for name in re.findall(r"\btest_\w+", path.read_text())}
+    for path in (ROOT / "docs").rglob("*.md"):
+        named |= dict.fromkeys(re.findall(r"\btest_\w+", path.read_text()), path)
+    assert {name: str(path) for name, path in named.items() if name not in defined} == {}
+
+
+def test_the_proxies_have_the_same_snippets() -> None:
+    nginx = {path.stem for path in (ROOT / "nginx/snippets").glob("*.conf")}
+    caddy = {path.stem for path in (ROOT / "caddy/snippets").glob("*.caddy")}
+    assert nginx ^ caddy == set(WITHOUT_TWIN)
+
+
+def test_the_example_environment_explains_every_knob_with_its_default() -> None:
+    example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    compose = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
+    compose["IMAGES"] = ""  # its default is another variable
+    assert example.keys() - compose.keys() == {"COMPOSE_PROJECT_NAME"}
+    assert compose.keys() - example.keys() == set()
+    told_by_serve = {"SERVER", "APP"}
+    wrong = {name: (example[name], default) for name, default in compose.items() if example[name] != default}
+    assert wrong.keys() == told_by_serve and all(example[name] == serve.DEFAULTS[name] for name in told_by_serve)
+
+
+def test_nginx_accepts_its_running_configuration(stack: Stack) -> None:
+    (one,) = stack.compose.containers("nginx")
+    assert "test is successful" in live.docker("exec", one, "nginx", "-t")
+
+
+def test_caddy_accepts_its_running_configuration(stack: Stack) -> None:
+    (one,) = stack.compose.containers("caddy")
+    said = live.docker("exec", one, "caddy", "validate", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
+    assert "Valid configuration" in said
+    files = live.docker("exec", one, "find", "/etc/caddy", "-type", "f").split()
+    assert len(files) > 10
+    for file in files:
+        live.docker("exec", one, "caddy", "fmt", "--diff", file)
+
+
+def test_compose_accepts_the_file_without_any_setting() -> None:
+    done = subprocess.run(
+        ["docker", "compose", "--env-file", "/dev/null", "config", "--quiet"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("service", ["app", "nginx", "caddy", "certs"])
+def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str) -> None:
+    stack.serve("granian", "asgi")
+    (one,) = stack.compose.containers(service, everything=True)
+    host = json.loads(stack.compose.inspect(one, "{{json .HostConfig}}"))
+    user = stack.compose.inspect(one, "{{.Config.User}}")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), f"user {user!r} is not numeric, or root"
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["PidsLimit"] == 256
+    assert host["Memory"] > 0
+    assert host["Privileged"] is False
+    assert host["RestartPolicy"]["Name"] == ("no" if service == "certs" else "unless-stopped")
+    if service != "certs":
+        assert stack.compose.inspect(one, "{{.Config.StopTimeout}}") == "30"
+        assert stack.compose.inspect(one, "{{json .Config.Healthcheck.Test}}") != "null"
+        # It is so in fact, too: nothing can be written, and no capability is left.
+        status = live.docker("exec", one, "cat", "/proc/1/status")
+        assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
+        assert live.docker("exec", one, "sh", "-c", "touch /x 2>&1 || true").endswith("Read-only file system")
+
+
+@pytest.mark.parametrize("service", ["app", "nginx", "caddy"])
+def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: Stack, service: str) -> None:
+    stack.serve("granian", "asgi")
+    (one,) = stack.compose.containers(service)
+    check = json.loads(stack.compose.inspect(one, "{{json .Config.Healthcheck.Test}}"))[1:]
+    assert subprocess.run(["docker", "exec", one, *check], check=False).returncode == 0
+    if service == "app":
+        for path in ("/status/503", "/status/204", "/nowhere"):
+            command = ["docker", "exec", "--env", f"HEALTH_PATH={path}", one, *check]
+            assert subprocess.run(command, capture_output=True, check=False).returncode == 1, path
+    else:
+        script = live.docker("exec", one, "cat", check[0])
+        other = script.replace("/healthz", "/elsewhere")
+        assert other != script
+        done = subprocess.run(
+            ["docker", "exec", one, script.splitlines()[0][2:], "-c", other], capture_output=True, check=False
+        )
+        assert done.returncode != 0
+
+
+def test_the_stop_signal_of_nginx_is_the_graceful_one(stack: Stack) -> None:
+    (one,) = stack.compose.containers("nginx")
+    assert stack.compose.inspect(one, "{{.Config.StopSignal}}") == "SIGQUIT"
+
+
+@pytest.mark.parametrize("name", docs.PARTS)
+def test_the_generated_parts_of_the_docs_are_up_to_date(name: str) -> None:
+    assert (ROOT / name).read_text() == docs.render(name), "run `make docs`"
+
+
+def test_nothing_names_a_package_index() -> None:
+    hosts = "|".join(
+        ("py" + "pi.org", "python" + "hosted.org", "deb" + ".debian.org", "registry.np" + "mjs", "--index" + "-url")
+    )
+    listed = subprocess.run(["git", "grep", "-nIE", hosts], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert listed.stdout == "" and listed.returncode == 1
