@@ -41,7 +41,7 @@ class Check(NamedTuple):
 class Difference(NamedTuple):
     """A server that cannot do what the contract or the stack's promises say, and why.
 
-    `what` is a check's name, or the name of a promise that the tests check (`GRACEFUL_STOP`). `proxy` and `http`
+    `what` is a check's name, or a promise that the tests check (`GRACEFUL_STOP`). `proxy` and `http`
     narrow it to one proxy and one HTTP version of the client; `source` is where upstream knows of it.
     """
 

@@ -136,25 +136,28 @@ class Stack:
             "network", "inspect", f"{self.compose.project}_edge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
         )
 
-    def session(self, proxy: str, version: str = "1.1") -> niquests.Session:
+    def new_session(self, proxy: str, version: str = "1.1") -> niquests.Session:
         """A client that speaks one HTTP version only, verifies against the stack's authority, and never retries."""
-        key = (proxy, version)
-        if key not in self.sessions:
-            session = niquests.Session(
-                base_url=f"https://{NAME}:{self.https_port(proxy)}",
-                retries=0,
-                disable_ipv6=True,
-                disable_http1=version != "1.1",
-                disable_http2=version != "2",
-                disable_http3=version != "3",
-            )
-            session.verify = str(self.ca)
-            session.trust_env = False
-            if version == "3":
-                # Over QUIC from the first request, where a browser would have read Alt-Svc before.
-                session.quic_cache_layer[(NAME, self.https_port(proxy))] = (NAME, self.https_port(proxy))
-            self.sessions[key] = session
-        return self.sessions[key]
+        session = niquests.Session(
+            base_url=f"https://{NAME}:{self.https_port(proxy)}",
+            retries=0,
+            disable_ipv6=True,
+            disable_http1=version != "1.1",
+            disable_http2=version != "2",
+            disable_http3=version != "3",
+        )
+        session.verify = str(self.ca)
+        session.trust_env = False
+        if version == "3":
+            # Over QUIC from the first request, where a browser would have read Alt-Svc before.
+            session.quic_cache_layer[(NAME, self.https_port(proxy))] = (NAME, self.https_port(proxy))
+        return session
+
+    def session(self, proxy: str, version: str = "1.1") -> niquests.Session:
+        """The client that all tests share, with its open connections."""
+        if (proxy, version) not in self.sessions:
+            self.sessions[proxy, version] = self.new_session(proxy, version)
+        return self.sessions[proxy, version]
 
     def request(self, proxy: str, method: str, path: str, version: str = "1.1", **more: Any) -> niquests.Response:
         """One request; the answer is asserted to have come over `version`."""
@@ -216,10 +219,10 @@ class Stack:
         """What a Python script prints inside the app's container, beside the server."""
         return docker("exec", self.app(), "python3", "-c", script)
 
-    def log_lines(self, proxy: str) -> list[dict[str, Any]]:
-        """A proxy's log, its JSON lines as objects."""
+    def log_lines(self, proxy: str, since: float = 0) -> list[dict[str, Any]]:
+        """A proxy's log since a moment (Unix seconds), its JSON lines as objects."""
         (one,) = self.compose.containers(proxy)
-        lines = docker("logs", "--tail", "200", one).splitlines()
+        lines = docker("logs", "--since", str(since), one).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
