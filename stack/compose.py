@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -91,15 +92,22 @@ class Compose:
         return next((folder for folder in folders if folder and folder != str(ROOT)), "")
 
     def exists(self) -> bool:
-        """Whether the project has any container or volume."""
-        volumes = engine.output(
-            "docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}.project={self.project}"
-        )
-        return bool(self.containers(everything=True) or volumes)
+        """Whether the project has any container, network or volume."""
+        kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+        label = f"label={LABEL}.project={self.project}"
+        return any(engine.output("docker", *kind, "--quiet", "--filter", label) for kind in kinds)
 
     def down(self) -> None:
         """Removes the project's containers, networks and volumes, and nothing else."""
         self.run("down", "--volumes", "--remove-orphans")
+
+    def undo(self) -> None:
+        """Removes what an interrupted start made: the engine may still be making what it was asked for last."""
+        for _ in range(5):
+            self.down()
+            time.sleep(1)
+            if not self.exists():
+                return
 
     def logs(self, container: str, lines: int = 15) -> str:
         """The end of a container's log."""

@@ -85,7 +85,7 @@ def undone_on_failure(compose: Compose) -> Iterator[None]:
         yield
     except BaseException:
         if not existed:
-            compose.down()
+            compose.undo()
         raise
 
 

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import random
 import socket
 import ssl
@@ -60,13 +59,13 @@ def docker(*arguments: str, check: bool = True) -> str:
 class Stack:
     """Both proxies and one app, running; `serve` puts another server in the app's place."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.environment = environment(name)
+    def __init__(self, name: str, folder: Path, **more: str) -> None:
+        self.environment = environment(name) | more
         self.folder = folder
         env_file = folder / "stack.env"
         env_file.write_text("".join(f"{key}={value}\n" for key, value in self.environment.items()))
-        os.environ["COMPOSE_ENV_FILES"] = str(env_file)  # in place of the user's .env
-        self.compose = Compose(self.environment)
+        # In place of the user's .env, which is not the tests' business.
+        self.compose = Compose(self.environment | {"COMPOSE_ENV_FILES": str(env_file)})
         self.containers = DockerCompose(ROOT, env_file=str(env_file), wait=False)
         self.serving: tuple[str, str, str] | None = None
         self.sessions: dict[tuple[str, str], niquests.Session] = {}
@@ -84,6 +83,8 @@ class Stack:
         for session in self.sessions.values():
             session.close()
         self.containers.stop(down=True)
+        if self.compose.exists():  # interrupted while it started
+            self.compose.undo()
 
     def https_port(self, proxy: str) -> int:
         """The published port of a proxy's site."""

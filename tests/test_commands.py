@@ -241,7 +241,7 @@ def test_a_second_checkout_of_the_same_name_is_told_so(checkout: Checkout, tmp_p
 
 def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
     # A test run of its own, on one test, interrupted while its stack runs.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_proxies.py", "-k", "alt_svc"]
+    command = [sys.executable, "-m", "pytest", "-q", "tests/test_proxies.py", "-k", "alt_svc"]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )

@@ -62,6 +62,7 @@ def test_every_flag_of_a_server_script_has_its_reason(script: Path) -> None:
         "--worker-class",
         "-b",
         "-p",
+        "-m",
         "--proxy-headers",
     }
     flags = set(re.findall(r"(?<=\s)(--?[a-z][a-z0-9-]*)", code)) - obvious

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import socket
 import ssl
 import time
@@ -182,6 +183,23 @@ def test_security_headers_are_on_every_reply(stack: Stack, proxy: str, version: 
         assert headers["referrer-policy"] == "strict-origin-when-cross-origin", path
         assert len(headers["x-request-id"]) >= 32, path
         assert "strict-transport-security" not in headers, "a developer's localhost must not be ruled by HSTS"
+
+
+def test_hsts_is_for_public_names_only(tmp_path_factory: pytest.TempPathFactory) -> None:
+    public = Stack(f"public-{os.getpid()}", tmp_path_factory.mktemp("public"), DOMAIN="shop.example www.shop.example")
+    try:
+        public.start()
+        for proxy in live.PROXIES:
+            with socket.create_connection(("127.0.0.1", public.https_port(proxy)), timeout=10) as plain:
+                with public.tls().wrap_socket(plain, server_hostname="www.shop.example") as secure:
+                    secure.sendall(
+                        b"GET /static/hello.txt HTTP/1.1\r\nHost: www.shop.example\r\nConnection: close\r\n\r\n"
+                    )
+                    answer = b"".join(iter(lambda: secure.recv(65536), b""))
+            assert answer.startswith(b"HTTP/1.1 200 "), answer[:300]
+            assert b"strict-transport-security: max-age=63072000\r\n" in answer.lower()
+    finally:
+        public.stop()
 
 
 def test_alt_svc_names_the_published_port(stack: Stack, proxy: str) -> None:
