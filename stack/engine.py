@@ -102,7 +102,8 @@ def os_release() -> dict[str, str]:
 
 def apt(*arguments: str) -> None:
     """Runs apt-get, showing only what went wrong."""
-    print(f"engine: apt-get {' '.join(arguments)}", flush=True)
+    words = [word for before, word in zip(("", *arguments), arguments, strict=False) if "-o" not in (before, word)]
+    print(f"engine: apt-get {' '.join(word for word in words if not word.startswith('-'))}", flush=True)
     command = ["apt-get", "-y", "-o", "DPkg::Lock::Timeout=120", *arguments]
     done = subprocess.run(command, env=os.environ | APT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
