@@ -32,9 +32,7 @@ def up(environ: Mapping[str, str]) -> None:
         choice = serve.choose({name: given.get(name, "") for name in SETTINGS})
     except serve.SettingsError as error:
         raise Problem(str(error)) from None
-    compose = Compose({name: str(value) for name, value in choice.environment().items() if given.get(name)})
-    compose.environment |= images.ensure()
-    compose.environment["INTERFACE"] = choice.INTERFACE
+    compose = Compose(choice.environment() | images.ensure())
     proxies = named_proxies(compose, given.get("PROXY", ""))
     if other := compose.owned_elsewhere():
         raise Problem(
