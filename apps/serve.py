@@ -72,9 +72,10 @@ def facts(script: Path) -> dict[str, str]:
     return {"title": lines[0]} | {name.lower(): value for name, mark, value in pairs if mark and name.isalpha()}
 
 
-def _whole(name: str, value: str, largest: int) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 9 and 1 <= int(value) <= largest):
-        raise SettingsError(f"{name}={value} is not a number that can be used: give a whole number from 1 to {largest}")
+def _whole(name: str, value: str, smallest: int, largest: int) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 9 and smallest <= int(value) <= largest):
+        allowed = f"a whole number from {smallest} to {largest}"
+        raise SettingsError(f"{name}={value} is not a number that can be used: give {allowed}")
     return int(value)
 
 
@@ -100,7 +101,7 @@ def choose(environ: Mapping[str, str]) -> Choice:
         )
         interface = next(i for i in has if app in apps(i))
     script = HERE / "servers" / interface / f"{server}.sh"
-    workers = _whole("WORKERS", want["WORKERS"], 256)
+    workers = _whole("WORKERS", want["WORKERS"], 1, 256)
     if facts(script).get("workers", "").startswith("one"):
         if "WORKERS" in given and workers > 1:
             raise SettingsError(
@@ -113,9 +114,9 @@ def choose(environ: Mapping[str, str]) -> Choice:
         interface,
         app,
         workers,
-        _whole("THREADS", want["THREADS"], 1024),
-        _whole("KEEPALIVE", want["KEEPALIVE"], 60),
-        _whole("GRACE", want["GRACE"], 3600),
+        _whole("THREADS", want["THREADS"], 1, 1024),
+        _whole("KEEPALIVE", want["KEEPALIVE"], 16, 60),  # the proxies let go after 15; granian takes 60 at most
+        _whole("GRACE", want["GRACE"], 1, 3600),
     )
 
 

@@ -3,10 +3,15 @@
 `make docs` writes them between `<!-- name -->` and `<!-- /name -->`; a test fails while they are out of date.
 """
 
+import json
 import re
+import shutil
 
 from apps import contract, serve
 from stack import ROOT, Problem
+
+TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
+TESTS_RECORD = ROOT / "docs/tests.json"
 
 
 def releases() -> dict[str, str]:
@@ -44,7 +49,16 @@ def differences() -> str:
     return "\n".join(rows)
 
 
-PARTS = {"README.md": {"servers": servers}, "docs/servers.md": {"differences": differences}}
+def tests() -> str:
+    """What the last recorded whole run of the tests was."""
+    note = json.loads(TESTS_RECORD.read_text())
+    return (
+        f"{note['passed']} tests passed in {note['minutes']} minutes on {note['cores']} cores "
+        f"({note['conditions']}; {note['date']})."
+    )
+
+
+PARTS = {"README.md": {"servers": servers, "tests": tests}, "docs/servers.md": {"differences": differences}}
 
 
 def render(name: str) -> str:
@@ -61,7 +75,9 @@ def render(name: str) -> str:
 
 
 def write() -> None:
-    """Writes every generated part."""
+    """Writes every generated part, from the last whole run of the tests if there was one here."""
+    if TESTS_NOTE.is_file():
+        shutil.copy2(TESTS_NOTE, TESTS_RECORD)
     for name in PARTS:
         (ROOT / name).write_text(render(name))
         print(f"docs: {name}")

@@ -7,6 +7,7 @@ then stops the old one, which finishes what it has (docs/decisions/0003-swap-by-
 import http.client
 import io
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -33,6 +34,11 @@ def up(environ: Mapping[str, str]) -> None:
     except serve.SettingsError as error:
         raise Problem(str(error)) from None
     compose = Compose(choice.environment() | images.ensure())
+    limit = seconds(compose.config["services"]["app"]["stop_grace_period"])
+    if limit <= choice.GRACE:
+        raise Problem(
+            f"GRACE={choice.GRACE} is not under the {limit} s after which a stop kills: give 1 to {limit - 1}"
+        )
     proxies = named_proxies(compose, given.get("PROXY", ""))
     if other := compose.owned_elsewhere():
         raise Problem(
@@ -55,6 +61,12 @@ def up(environ: Mapping[str, str]) -> None:
         running = [name for name in compose.proxies() if compose.containers(name)]
         wait_for_proxies(compose, running)
     table(compose, choice, running)
+
+
+def seconds(duration: str) -> int:
+    """A duration as compose writes it (`1m30s`), in seconds."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
 
 
 def named_proxies(compose: Compose, named: str) -> list[str]:

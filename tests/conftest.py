@@ -1,16 +1,21 @@
 """The stacks that tests share, and the evidence of those that fail."""
 
+import datetime
+import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from apps import serve
-from stack import engine, images
+from stack import docs, engine, images
 from tests import live
 from tests.live import Stack
 
+STARTED = time.time()
 SERVED = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
 
 
@@ -22,6 +27,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """The conditions of the run."""
     return f"engine: {engine.describe()}; images: {images.ensure()}"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Notes a whole run that passed, with its conditions, for `make docs`."""
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus != 0 or session.config.option.keyword or session.config.args != ["tests"]:
+        return
+    note = {
+        "passed": len(reporter.stats.get("passed", [])),
+        "minutes": round((time.time() - STARTED) / 60),
+        "cores": os.cpu_count(),
+        "conditions": engine.describe(),
+        "date": datetime.date.today().isoformat(),
+    }
+    docs.TESTS_NOTE.parent.mkdir(exist_ok=True)
+    docs.TESTS_NOTE.write_text(json.dumps(note, indent=1) + "\n")
 
 
 @pytest.fixture(scope="session")

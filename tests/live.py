@@ -18,7 +18,7 @@ from testcontainers.compose import DockerCompose
 
 from apps import contract, serve
 from stack import ROOT, engine, images, up
-from stack.compose import Compose
+from stack.compose import LABEL, Compose
 
 PROXIES = ("nginx", "caddy")
 VERSIONS = ("1.1", "2", "3")
@@ -246,6 +246,6 @@ def sweep() -> None:
     for project in projects.split():
         owner = project.removeprefix(f"{PREFIX}-").rpartition("-")[2]
         if project.startswith(f"{PREFIX}-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            subprocess.run(
-                ["docker", "compose", "--project-name", project, "down", "--volumes", "--timeout", "1"], check=False
-            )
+            left = engine.output("docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}.project={project}")
+            docker("rm", "--force", *(left or "").split(), check=False)
+            docker("compose", "--project-name", project, "down", "--volumes", check=False)

@@ -5,8 +5,10 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +102,9 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("WORKERS=-1", "WORKERS=-1 is not"),
         ("WORKERS=1.5", "WORKERS=1.5 is not"),
         ("THREADS=none", "THREADS=none is not"),
-        ("KEEPALIVE=90", "KEEPALIVE=90 is not a number that can be used: give a whole number from 1 to 60"),
+        ("KEEPALIVE=90", "KEEPALIVE=90 is not a number that can be used: give a whole number from 16 to 60"),
+        ("KEEPALIVE=5", "KEEPALIVE=5 is not a number that can be used: give a whole number from 16 to 60"),
+        ("GRACE=30", "GRACE=30 is not under the 30 s after which Docker kills"),
         ("SERVER=daphne WORKERS=2", "WORKERS=2 cannot be: daphne is one process"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
     ],
@@ -201,6 +205,22 @@ def test_one_proxy_alone(checkout: Checkout) -> None:
     assert done.returncode == 0, done.stderr
     assert "caddy " in done.stdout and "nginx " not in done.stdout
     assert containers(checkout, "caddy") and not containers(checkout, "nginx")
+
+
+def test_plain_compose_up_runs_the_same_stack(checkout: Checkout) -> None:
+    done = subprocess.run(
+        ["docker", "compose", "up", "--detach", "--wait", "--build"],
+        cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # --wait counts the certificates' container, which ends as it should, as one that does not run.
+    assert "unhealthy" not in done.stderr, done.stderr
+    assert checkout.make("trust").returncode == 0
+    context = ssl.create_default_context(cafile=str(checkout.folder / "ca.pem"))
+    for key in ("NGINX_HTTPS_PORT", "CADDY_HTTPS_PORT"):
+        with urllib.request.urlopen(
+            f"https://localhost:{checkout.environment[key]}/process", context=context
+        ) as answer:
+            assert '"server":"granian"' in answer.read().decode()
 
 
 def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:

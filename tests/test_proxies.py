@@ -146,6 +146,17 @@ def test_a_slow_client_does_not_hold_a_worker(stack: Stack, proxy: str) -> None:
             one.close()
 
 
+def test_a_client_that_stops_in_its_headers_is_let_go(stack: Stack) -> None:
+    with stack.socket("nginx") as one, stack.socket("caddy") as two:
+        began = time.monotonic()
+        for connection in (one, two):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+            connection.settimeout(20)
+        for connection in (one, two):
+            assert b"200 OK" not in connection.recv(65536)
+        assert 8 < time.monotonic() - began < 15
+
+
 def test_events_arrive_one_by_one(stack: Stack, proxy: str, version: str) -> None:
     headers = {"Accept-Encoding": "gzip", "Accept": "text/event-stream"}
     answer = stack.get(proxy, "/events/4?pause=300", version, stream=True, headers=headers)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import subprocess
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from websockets.sync.client import connect
 
 from apps import contract
+from stack.compose import LABEL
 from tests import live
 from tests.live import Stack
 
@@ -118,3 +120,71 @@ def test_one_hypercorn_worker_does_let_the_request_finish(stack: Stack) -> None:
         received += answer.read()
     assert stop.wait(timeout=40) == 0
     assert received == b"".join(b"chunk %d\n" % n for n in range(20))
+
+
+# Seconds that the proxies keep an idle connection (snippets/upstream), and a little.
+PATIENCE = 15 + 2
+NO_KEEPALIVE = {"gunicorn-sync", "wsgiref"}
+STOCK = {
+    "gunicorn gthread, stock": "gunicorn -k gthread --no-control-socket -b 0.0.0.0:8000 apps.wsgi.bare:app",
+    "uvicorn, stock": "uvicorn --host 0.0.0.0 apps.asgi.bare:app",
+    "hypercorn, stock": "hypercorn -b 0.0.0.0:8000 asgi:apps.asgi.bare:app",
+}
+
+
+def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
+    """All servers at once, each asked twice on one connection with the proxies' patience in between."""
+    name = f"{stack.compose.project}-idle"
+    commands: dict[str, list[str]] = {label: command.split() for label, command in STOCK.items()}
+    for server, interface in live.pairs():
+        commands[f"{server} {interface}"] = [
+            "env",
+            f"SERVER={server}",
+            f"INTERFACE={interface}",
+            "python3",
+            "/srv/apps/serve.py",
+        ]
+    started: dict[str, str] = {}
+    connections: dict[str, http.client.HTTPConnection] = {}
+    label_of_ours = ("--label", f"{LABEL}.project={stack.compose.project}")
+    live.docker("network", "create", *label_of_ours, name)
+    try:
+        for label, command in commands.items():
+            run = ["run", "--detach", "--network", name, *label_of_ours, "--env", "WORKERS=1", "--env", "THREADS=2"]
+            started[label] = live.docker(*run, f"{live.IMAGES}-app", *command)
+        for label, container in started.items():
+            template = f'{{{{(index .NetworkSettings.Networks "{name}").IPAddress}}}}'
+            address = stack.compose.inspect(container, template)
+            assert live.eventually(lambda address=address: is_open(address), 60), (
+                f"{label}: {stack.compose.logs(container)}"
+            )
+            connections[label] = http.client.HTTPConnection(address, 8000, timeout=10)
+            connections[label].request("GET", "/live")
+            assert connections[label].getresponse().read() == b"ok\n"
+            connections[label].auto_open = 0  # a second connection would hide that the first is closed
+        time.sleep(PATIENCE)
+        closed = {label for label, connection in connections.items() if not answers(connection)}
+    finally:
+        live.docker("rm", "--force", *started.values(), check=False)
+        live.docker("network", "rm", name, check=False)
+    never = {label for label in commands if label.split()[0] in NO_KEEPALIVE}
+    assert closed - never == set(STOCK), "with our settings a connection stays; with stock ones it does not"
+    assert never <= closed, "these closed after every reply, as their scripts say"
+
+
+def is_open(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 8000), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def answers(connection: http.client.HTTPConnection) -> bool:
+    try:
+        connection.request("GET", "/live")
+        return connection.getresponse().read() == b"ok\n"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
