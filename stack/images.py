@@ -62,22 +62,16 @@ def exists(image: str) -> bool:
 
 
 def pull(image: str) -> bool:
-    """Pulls an image, showing its progress; False where no registry answers."""
-    process = subprocess.Popen(["docker", "pull", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout
-    try:
+    """Pulls an image, saying so once it comes; False where no registry answers or has it."""
+    command = ["docker", "pull", image]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
         if not select.select([process.stdout], [], [], PULL_SILENCE_SECONDS)[0]:
             process.terminate()
-        first = process.stdout.readline()
-        if "Pulling" in first:
-            print(f"images: pulling {image}", flush=True)
-        for _ in process.stdout:  # drained: a full pipe would stop the pull
-            pass
-    finally:
-        if process.poll() is None and process.stdout.closed:
-            process.terminate()
-        code = process.wait()
-    return code == 0
+        for line in process.stdout:
+            if "Pulling from" in line:
+                print(f"images: pulling {image}", flush=True)
+    return process.returncode == 0
 
 
 def ca_bundle() -> str | None:

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -80,11 +81,17 @@ def named_proxies(compose: Compose, named: str) -> list[str]:
 
 
 def build(compose: Compose) -> None:
-    """Builds the images that are missing or out of date; shows the steps only where they take a while."""
-    quiet = all(images.exists(service["image"]) for service in compose.config["services"].values())
-    if not quiet:
+    """Builds the images that are missing, showing each step, or out of date, saying so if it takes a while."""
+    if not all(images.exists(service["image"]) for service in compose.config["services"].values()):
         print("up: building the images (half a minute the first time, longer on a slow network)", flush=True)
-    compose.run("build", *(["--quiet"] if quiet else []), capture=quiet)
+        compose.run("build", capture=False)
+        return
+    notice = threading.Timer(4, print, ["up: rebuilding what has changed"], {"flush": True})
+    notice.start()
+    try:
+        compose.run("build", "--quiet")
+    finally:
+        notice.cancel()
 
 
 @contextmanager
