@@ -12,8 +12,10 @@ import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
+from platform import python_version
 
 HERE = Path(__file__).resolve().parent
 INTERFACES = ("asgi", "wsgi")
@@ -69,7 +71,17 @@ def facts(script: Path) -> dict[str, str]:
     """The `# Name: value` lines of a script's comment block, by lower-case name, and its first line as `title`."""
     lines = [line[2:] for line in script.read_text().splitlines() if line.startswith("# ")]
     pairs = (line.partition(": ") for line in lines[1:])
-    return {"title": lines[0]} | {name.lower(): value for name, mark, value in pairs if mark and name.isalpha()}
+    return {"title": lines[0] if lines else ""} | {
+        name.lower(): value for name, mark, value in pairs if mark and name.isalpha()
+    }
+
+
+def version(server: str) -> str:
+    """The release of the distribution that a server's name begins with; Python's own where there is none (wsgiref)."""
+    try:
+        return metadata.version(server.split("-")[0])
+    except metadata.PackageNotFoundError:
+        return python_version()
 
 
 def _whole(name: str, value: str, smallest: int, largest: int) -> int:
@@ -106,7 +118,7 @@ def choose(environ: Mapping[str, str]) -> Choice:
         if "WORKERS" in given and workers > 1:
             raise SettingsError(
                 f"WORKERS={workers} cannot be: {server} is one process ({interface}); leave WORKERS out, "
-                "or run more containers (docker compose up --scale app=2)"
+                "or run more containers"
             )
         workers = 1
     return Choice(
@@ -140,7 +152,7 @@ def main() -> None:
     if not os.environ.get("FORWARDED_ALLOW_IPS"):
         os.environ["FORWARDED_ALLOW_IPS"] = ",".join(attached_networks())
     print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {choice.WORKERS} worker(s)", flush=True)
-    os.execv(choice.script, [str(choice.script)])
+    os.execv("/bin/sh", ["sh", str(choice.script)])
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from importlib import metadata
 from platform import python_version
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
+
+from apps import serve
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -205,7 +206,7 @@ def process_view(request: Request) -> Reply:
         200,
         {
             "server": server,
-            "version": server_version(server),
+            "version": serve.version(server),
             "interface": "wsgi" if "wsgi.version" in request.native else "asgi",
             "app": os.environ.get("APP", "none"),
             "pid": os.getpid(),
@@ -214,14 +215,6 @@ def process_view(request: Request) -> Reply:
         },
         ("cache-control", "no-store"),
     )
-
-
-def server_version(server: str) -> str:
-    """The release of the distribution that a server's name begins with; Python's own for wsgiref."""
-    try:
-        return metadata.version(server.split("-")[0])
-    except metadata.PackageNotFoundError:
-        return python_version()
 
 
 def echo(request: Request) -> Reply:

@@ -1,5 +1,6 @@
 """One compose project: this checkout's, or one under a name, environment and ports of its own (the tests')."""
 
+import errno
 import json
 import os
 import socket
@@ -101,12 +102,12 @@ class Compose:
         """Removes the project's containers, networks and volumes, and nothing else."""
         self.run("down", "--volumes", "--remove-orphans")
 
-    def undo(self) -> None:
+    def undo(self, keep_volumes: bool = False) -> None:
         """Removes what an interrupted start made: the engine may still be making what it was asked for last."""
         for _ in range(5):
-            self.down()
+            self.run("down", "--remove-orphans", *([] if keep_volumes else ["--volumes"]))
             time.sleep(1)
-            if not self.exists():
+            if not (self.containers(everything=True) if keep_volumes else self.exists()):
                 return
 
     def logs(self, container: str, lines: int = 15) -> str:
@@ -116,20 +117,35 @@ class Compose:
         )
         return (done.stdout + done.stderr).strip()
 
-    def busy_port(self, services: Iterable[str]) -> Port | None:
-        """The first port of `services` that somebody else has on this host; None where all are free."""
-        ours = {self.inspect(one, f'{{{{index .Config.Labels "{LABEL}.service"}}}}') for one in self.containers()}
-        for port in self.ports():
-            if port.service not in services or port.service in ours:
-                continue
-            family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
-            with socket.socket(family, socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM) as probe:
-                if port.protocol == "tcp":
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((port.host, port.number))
-                except PermissionError:
-                    continue  # below 1024, and only the engine is root
-                except OSError:
-                    return port
-        return None
+    def is_current(self, service: str, containers: Iterable[str]) -> bool:
+        """Whether all these containers have the service's present configuration and image."""
+        wanted = self.run("config", "--hash", service).split()[1]
+        image = self.inspect(self.config["services"][service]["image"], "{{.Id}}")
+        template = f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}} {{{{.Image}}}}'
+        return all(self.inspect(one, template) == f"{wanted} {image}" for one in containers)
+
+    @cached_property
+    def published(self) -> set[tuple[int, str]]:
+        """The ports that this project's own containers publish now, as (number, protocol)."""
+        template = (
+            "{{range $p, $all := .NetworkSettings.Ports}}{{range $all}}{{.HostPort}} {{$p}}{{println}}{{end}}{{end}}"
+        )
+        lines = [line for one in self.containers() for line in self.inspect(one, template).splitlines() if line]
+        return {(int(line.split()[0]), line.rpartition("/")[2]) for line in lines}
+
+    def unusable(self, port: Port) -> int:
+        """Why a port cannot be published on this host, as an errno; 0 where it can, or where we have it already."""
+        if self.environment.get("DOCKER_HOST", "").startswith(("tcp", "ssh")):
+            return 0
+        family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM) as probe:
+            if port.protocol == "tcp":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((port.host, port.number))
+            except PermissionError:
+                return 0  # below 1024, and only the engine is root
+            except OSError as error:
+                ours = error.errno == errno.EADDRINUSE and (port.number, port.protocol) in self.published
+                return 0 if ours else error.errno or errno.EADDRINUSE
+        return 0

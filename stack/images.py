@@ -48,6 +48,12 @@ def ensure(anew: bool = False) -> dict[str, str]:
     return chosen
 
 
+def decide() -> None:
+    """`make images`: decides anew, and says what it decided."""
+    for argument, image in ensure(anew=True).items():
+        print(f"images: {argument}={image}")
+
+
 def dotenv() -> dict[str, str]:
     """The `NAME=value` lines of .env, which compose reads by itself; empty without the file."""
     file = ROOT / ".env"
@@ -92,7 +98,7 @@ def make(name: str, image: str) -> str:
     if bundle:
         command += ["--secret", f"id=ca,src={bundle}"]
     done = subprocess.run(
-        [*command, "--file", "images/Dockerfile", "."], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--file", "images/Dockerfile", "requirements"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         wrong = [line for line in done.stderr.splitlines() if "ERROR" in line or line.startswith("E:")]

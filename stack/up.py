@@ -4,10 +4,10 @@ A swap starts the new app container beside the old one, waits until it answers a
 then stops the old one, which finishes what it has (docs/decisions/0003-swap-by-overlap.md).
 """
 
+import errno
 import http.client
 import io
-import json
-import re
+import os
 import socket
 import ssl
 import subprocess
@@ -15,69 +15,96 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from apps import serve
-from stack import ROOT, Problem, images
-from stack.compose import LABEL, Compose
+from stack import ROOT, Problem, engine, images, settings
+from stack.compose import Compose
 
 READY_SECONDS = 60
+ENVIRONMENT = "{{range .Config.Env}}{{println .}}{{end}}"
 DNS_SECONDS = 2.5  # the proxies ask for the app's addresses every 2 s
-SETTINGS = ("SERVER", "INTERFACE", "APP", "WORKERS", "THREADS", "KEEPALIVE", "GRACE")
+ACME_SECONDS = 180
 
 
-def up(environ: Mapping[str, str]) -> None:
-    """Does what `make up` promises, for the settings in `environ` and .env; `Problem` where it cannot."""
-    given = {**images.dotenv(), **{name: value for name, value in environ.items() if value}}
-    try:
-        choice = serve.choose({name: given.get(name, "") for name in SETTINGS})
-    except serve.SettingsError as error:
-        raise Problem(str(error)) from None
-    compose = Compose(choice.environment() | images.ensure())
-    limit = seconds(compose.config["services"]["app"]["stop_grace_period"])
-    if limit <= choice.GRACE:
-        raise Problem(
-            f"GRACE={choice.GRACE} is not under the {limit} s after which a stop kills: give 1 to {limit - 1}"
-        )
-    proxies = named_proxies(compose, given.get("PROXY", ""))
+def main() -> None:
+    """`make up`."""
+    up(settings.read(os.environ))
+
+
+def up(wanted: settings.Settings) -> None:
+    """Does what `make up` promises; `Problem` where it cannot, with what ran before still running."""
+    compose = wanted.compose
     if other := compose.owned_elsewhere():
         raise Problem(
             f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
         )
-    if port := compose.busy_port(proxies):
-        knob = f"{port.service.upper()}_{'HTTP' if port.inside == 8080 else 'HTTPS'}_PORT"
-        raise Problem(
-            f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: "
-            f"free it, or set {knob} to another"
-        )
+    free_ports(compose, wanted.proxies)
+    compose.environment |= images.ensure()
     build(compose)
-    with undone_on_failure(compose):
-        compose.run("up", "--detach", "--no-build", "certs", *proxies)
+    with undone_on_failure(compose, keep_volumes=wanted.by_acme):
+        certificates(compose)
+        for proxy in wanted.proxies:
+            check(compose, proxy)
+        compose.run("up", "--detach", "--no-build", "--no-deps", *wanted.proxies)
         if compose.containers("app"):
             swap(compose)
         else:
             compose.run("up", "--detach", "--no-build", "--no-deps", "app")
             wait_for_app(compose, compose.containers("app", everything=True))
+        if wanted.alone:
+            remove(
+                [one for name in compose.proxies() if name not in wanted.proxies for one in compose.containers(name)]
+            )
         running = [name for name in compose.proxies() if compose.containers(name)]
-        wait_for_proxies(compose, running)
-    table(compose, choice, running)
+        wait_for_proxies(compose, running, ACME_SECONDS if wanted.by_acme else READY_SECONDS)
+    table(compose, wanted.choice, running)
 
 
-def seconds(duration: str) -> int:
-    """A duration as compose writes it (`1m30s`), in seconds."""
-    units = {"h": 3600, "m": 60, "s": 1}
-    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
+def free_ports(compose: Compose, proxies: list[str]) -> None:
+    """Raises `Problem` where a port that is to be published cannot be."""
+    seen: dict[tuple[int, str], str] = {}
+    for port in (port for port in compose.ports() if port.service in proxies):
+        knob = f"{port.service.upper()}_{'HTTP' if port.inside == 8080 else 'HTTPS'}_PORT"
+        if (other := seen.setdefault((port.number, port.protocol), knob)) != knob:
+            raise Problem(f"{other} and {knob} are both {port.number}: give them different ports")
+        wrong = compose.unusable(port)
+        if wrong == errno.EADDRNOTAVAIL:
+            raise Problem(f"BIND={port.host} is not an address of this machine")
+        if wrong:
+            raise Problem(
+                f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: "
+                f"free it, or set {knob} to another"
+            )
 
 
-def named_proxies(compose: Compose, named: str) -> list[str]:
-    """The proxies to start: every one, or those that PROXY names."""
-    known = compose.proxies()
-    wanted = named.replace(",", " ").split() or known
-    for name in wanted:
-        if name not in known:
-            raise Problem(f"PROXY={name} is not a proxy here: choose {', '.join(known)}")
-    return wanted
+def certificates(compose: Compose) -> None:
+    """Runs the service that makes or renews the certificates; `Problem`, with its log, where it fails."""
+    compose.run("up", "--detach", "--no-build", "--no-deps", "certs")
+    (maker,) = compose.containers("certs", everything=True)
+    code = engine.output("docker", "wait", maker)
+    if code != "0":
+        print(compose.logs(maker), file=sys.stderr)
+        raise Problem("no certificate: what its maker said is above")
+
+
+def check(compose: Compose, proxy: str) -> None:
+    """Lets a proxy that is about to be replaced judge its new configuration first; `Problem` if it refuses."""
+    running = compose.containers(proxy)
+    command = compose.config["services"][proxy].get("labels", {}).get("stack.check", "")
+    if not command or (running and compose.is_current(proxy, running)):
+        return
+    run = ["docker", "compose", "run", "--rm", "--no-deps", "--no-TTY", proxy, *command.split()]
+    done = subprocess.run(run, cwd=ROOT, env=compose.environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr, file=sys.stderr)
+        raise Problem(f"{proxy} does not accept its configuration (see above): nothing was changed")
+
+
+def build_only() -> None:
+    """Builds the images, for tests and lint, which start no stack of the user's."""
+    build(Compose(images.ensure()))
 
 
 def build(compose: Compose) -> None:
@@ -95,24 +122,21 @@ def build(compose: Compose) -> None:
 
 
 @contextmanager
-def undone_on_failure(compose: Compose) -> Iterator[None]:
-    """A first start that fails or is interrupted leaves nothing; a later one leaves what ran before."""
+def undone_on_failure(compose: Compose, keep_volumes: bool) -> Iterator[None]:
+    """A first start that fails or is interrupted leaves nothing (but, on wish, volumes: an ACME account is in one)."""
     existed = compose.exists()
     try:
         yield
     except BaseException:
         if not existed:
-            compose.undo()
+            compose.undo(keep_volumes)
         raise
 
 
 def swap(compose: Compose) -> None:
     """Replaces the app containers by new ones of the present settings, without a gap; keeps their number."""
     old = compose.containers("app")
-    wanted = compose.run("config", "--hash", "app").split()[1]
-    image = compose.inspect(compose.config["services"]["app"]["image"], "{{.Id}}")
-    template = f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}} {{{{.Image}}}}'
-    if all(compose.inspect(one, template) == f"{wanted} {image}" for one in old):
+    if compose.is_current("app", old):
         wait_for_app(compose, old)
         return
     stopped = set(compose.containers("app", everything=True)) - set(old)
@@ -131,7 +155,7 @@ def swap(compose: Compose) -> None:
 
 
 def remove(containers: list[str]) -> None:
-    """Removes app containers of this project, running or not."""
+    """Removes containers of this project, running or not."""
     if containers:
         subprocess.run(["docker", "rm", "--force", *containers], stdout=subprocess.DEVNULL, check=True)
 
@@ -148,8 +172,10 @@ def wait_for_app(compose: Compose, containers: list[str]) -> None:
             restarts = compose.inspect(one, "{{.RestartCount}}")
             if time.monotonic() > until or restarts not in ("", "0"):
                 print(compose.logs(one), file=sys.stderr)
-                state = "does not stay up" if restarts not in ("", "0") else f"did not answer within {READY_SECONDS} s"
-                raise Problem(f"the app {state}: its log is above")
+                if restarts not in ("", "0"):
+                    raise Problem("the app does not stay up: its log is above")
+                said = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+                raise Problem(f"the app was not ready within {READY_SECONDS} s ({said[0]}): its log is above")
             time.sleep(0.2)
 
 
@@ -170,11 +196,11 @@ def site_name(compose: Compose) -> str:
     return compose.config["services"]["nginx"]["environment"]["DOMAIN"].split()[0]
 
 
-def wait_for_proxies(compose: Compose, proxies: list[str]) -> None:
+def wait_for_proxies(compose: Compose, proxies: list[str], patience: float = READY_SECONDS) -> None:
     """Waits until a request gets through each proxy to the app and back, over verified TLS."""
     path = compose.config["services"]["app"]["environment"]["HEALTH_PATH"]
     name, pem = site_name(compose), authority(compose)
-    until = time.monotonic() + READY_SECONDS
+    until = time.monotonic() + patience
     for port in (
         port for port in compose.ports() if port.service in proxies and port.inside == 8443 and port.protocol == "tcp"
     ):
@@ -212,11 +238,9 @@ def ask(host: str, port: int, name: str, path: str, pem: str) -> str:
 def table(compose: Compose, choice: serve.Choice, proxies: list[str]) -> None:
     """Prints what runs and where it answers."""
     app = compose.containers("app")
-    ask_version = (
-        "import json; from apps import work; print(json.dumps([work.server_version(%r), work.python_version()]))"
-    )
-    command = ["docker", "exec", app[0], "python3", "-c", ask_version % choice.SERVER]
-    version, python = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    ask_version = f"from apps import serve; print(serve.version({choice.SERVER!r}), serve.python_version())"
+    command = ["docker", "exec", app[0], "python3", "-c", ask_version]
+    version, python = (engine.output(*command) or "? ?").split()
     name = site_name(compose)
     bases = compose.environment
     rows = [
@@ -243,12 +267,24 @@ def down() -> None:
     compose = Compose()
     if other := compose.owned_elsewhere():
         raise Problem(f"the stack named {compose.project} runs from {other}: run `make down` there")
+    existed = compose.exists()
     compose.down()
+    what = "removed the containers, networks and volumes of" if existed else "nothing runs of"
+    print(f"down: {what} {compose.project}")
 
 
 def ps() -> None:
-    """Shows this stack's containers."""
-    Compose().run("ps", "--all", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}", capture=False)
+    """Shows what runs: each container's state, and the settings of each app."""
+    compose = Compose()
+    rows = [("SERVICE", "STATUS", "WHAT")]
+    for one in reversed(compose.containers()):
+        template = '{{index .Config.Labels "com.docker.compose.service"}}\t{{.State.Status}}, {{.State.Health.Status}}'
+        service, status = compose.inspect(one, template).split("\t")
+        variables = dict(line.partition("=")[::2] for line in compose.inspect(one, ENVIRONMENT).splitlines())
+        wanted = [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
+        ports = [f"{p.host}:{p.number}" for p in compose.ports() if p.service == service and p.protocol == "tcp"]
+        rows.append((service, status, " ".join(ports or wanted)))
+    print("\n".join(f"{service:<10}{status:<22}{what}" for service, status, what in rows))
 
 
 def logs() -> None:
@@ -260,13 +296,15 @@ def trust() -> None:
     """Writes the local authority to ca.pem and says how to trust it."""
     compose = Compose()
     pem = authority(compose)
-    if not pem:
+    https = [port.number for port in compose.ports() if port.inside == 8443 and compose.containers(port.service)]
+    if not pem or not https:
         raise Problem("no proxy runs that has a local authority: run `make up` first")
     (ROOT / "ca.pem").write_text(pem)
-    https = next(port.number for port in compose.ports() if port.inside == 8443)
+    name = site_name(compose)
+    resolve = "" if name == "localhost" else f"--resolve {name}:{https[0]}:127.0.0.1 "
     print(
         "Wrote ca.pem: the certificate of the authority that signed this stack's own (its key stays in the volume).\n"
-        f"  one command      curl --cacert ca.pem https://{site_name(compose)}:{https}\n"
+        f"  one command      curl --cacert ca.pem {resolve}https://{name}:{https[0]}\n"
         '  Python           SSL_CERT_FILE=ca.pem, or verify="ca.pem" in requests and httpx\n'
         "  Debian, Ubuntu   sudo cp ca.pem /usr/local/share/ca-certificates/stack.crt && sudo update-ca-certificates\n"
         "  Fedora           sudo trust anchor ca.pem\n"

@@ -49,6 +49,11 @@ class Checkout:
             capture_output=True, text=True, timeout=170, check=False,
         )  # fmt: skip
 
+    def run_stack(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of `stack` that is no make target."""
+        words = [sys.executable, "-m", "stack", command]
+        return subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+
     def left(self) -> list[str]:
         """The containers, networks and volumes of the project."""
         label = f"label=com.docker.compose.project={self.project}"
@@ -64,6 +69,8 @@ class Checkout:
 def module_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     one = Checkout(tmp_path_factory.mktemp("checkout"))
     try:
+        built = one.run_stack("build")
+        assert built.returncode == 0, built.stderr
         yield one
     finally:
         one.make("down")
@@ -105,6 +112,12 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("KEEPALIVE=90", "KEEPALIVE=90 is not a number that can be used: give a whole number from 16 to 60"),
         ("KEEPALIVE=5", "KEEPALIVE=5 is not a number that can be used: give a whole number from 16 to 60"),
         ("GRACE=30", "GRACE=30 is not under the 30 s after which Docker kills"),
+        ("SEVER=uvicorn", "SEVER is not a setting: did you mean SERVER?"),
+        ("DOMAIN=bad_name!", "DOMAIN holds bad_name!, which is not a host name"),
+        ("NGINX_HTTPS_PORT=99999", "NGINX_HTTPS_PORT=99999 is not a port: give a number from 1 to 65535"),
+        ("BIND=192.0.2.1", "BIND=192.0.2.1 is not an address of this machine"),
+        ("CADDY_HTTP_PORT=8123 NGINX_HTTP_PORT=8123", "CADDY_HTTP_PORT and NGINX_HTTP_PORT are both 8123"),
+        ("CERTS=/nonexistent", "CERTS=/nonexistent is not a folder"),
         ("SERVER=daphne WORKERS=2", "WORKERS=2 cannot be: daphne is one process"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
     ],
@@ -178,7 +191,7 @@ def test_up_swap_trust_and_down_do_what_the_readme_shows(checkout: Checkout) -> 
     trusted = checkout.make("trust")
     assert trusted.returncode == 0 and "curl --cacert ca.pem" in trusted.stdout
     assert "BEGIN CERTIFICATE" in (checkout.folder / "ca.pem").read_text()
-    assert checkout.make("ps").stdout.count("Up ") == 3
+    assert checkout.make("ps").stdout.count("running, ") == 3
 
     proxies = {one for name in ("nginx", "caddy") for one in containers(checkout, name)}
     swapped = checkout.make("up", "SERVER=gunicorn", "INTERFACE=wsgi", "APP=flask", "WORKERS=1")
@@ -186,9 +199,19 @@ def test_up_swap_trust_and_down_do_what_the_readme_shows(checkout: Checkout) -> 
     assert re.search(r"server +gunicorn \d", swapped.stdout) and re.search(r"app +flask", swapped.stdout)
     assert proxies == {one for name in ("nginx", "caddy") for one in containers(checkout, name)}, "a proxy was replaced"
 
-    # A wrong setting and a busy port change nothing of what runs.
+    # A wrong setting, and a configuration that a proxy refuses, change nothing of what runs.
     before = checkout.left()
     assert "SERVER=nope" in complaint(checkout.make("up", "SERVER=nope"))
+    conf = checkout.folder / "nginx/snippets/limits.conf"
+    right = conf.read_text()
+    try:
+        conf.write_text(right + "client_body_in_file_only ten;\n")
+        refused = checkout.make("up", "SERVER=gunicorn", "INTERFACE=wsgi", "APP=flask", "WORKERS=1")
+    finally:
+        conf.write_text(right)
+    assert refused.returncode != 0
+    assert "nginx does not accept its configuration (see above): nothing was changed" in refused.stderr
+    assert "invalid value" in refused.stderr
     assert sorted(checkout.left()) == sorted(before)
 
     assert checkout.make("down").returncode == 0
@@ -205,6 +228,48 @@ def test_one_proxy_alone(checkout: Checkout) -> None:
     assert done.returncode == 0, done.stderr
     assert "caddy " in done.stdout and "nginx " not in done.stdout
     assert containers(checkout, "caddy") and not containers(checkout, "nginx")
+    # Another one named takes its place.
+    assert checkout.make("up", "PROXY=nginx", "SERVER=uvicorn").returncode == 0
+    assert containers(checkout, "nginx") and not containers(checkout, "caddy")
+
+
+MINE = '''"""An application of one's own."""
+
+from apps import gateway
+
+
+async def site(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"mine\\n"})
+
+
+app = gateway.Asgi(site)
+'''
+
+
+def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path: Path) -> None:
+    named = re.search(r"<!-- copy -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert named
+    site = Checkout(tmp_path / "all")
+    own = tmp_path / "site"
+    for name in named[1].split():
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (site.folder / name).is_dir() else shutil.copy2)(site.folder / name, own / name)
+    (own / "apps/asgi").mkdir()
+    (own / "apps/asgi/mine.py").write_text(MINE)
+    site.folder = own
+    site.environment |= {"COMPOSE_PROJECT_NAME": checkout.project, "IMAGES": f"{live.IMAGES}-site"}
+    (own / ".env").write_text("SERVER=uvicorn\nAPP=mine\nHEALTH_PATH=/\nDOMAIN=shop.example www.shop.example\n")
+    try:
+        done = site.make("up", "PROXY=caddy")
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"app +mine", done.stdout) and "https://shop.example:" in done.stdout
+        assert site.make("trust").returncode == 0
+    finally:
+        assert site.make("down").returncode == 0
+        images = [f"{live.IMAGES}-site-{name}" for name in ("app", "nginx", "caddy", "certs")]
+        live.docker("image", "rm", *images, check=False)
 
 
 def test_plain_compose_up_runs_the_same_stack(checkout: Checkout) -> None:

@@ -251,6 +251,7 @@ def test_one_authority_serves_both_proxies(stack: Stack, proxy: str) -> None:
             stranger.wrap_socket(plain, server_hostname=live.NAME)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_only_modern_tls_is_spoken(stack: Stack, proxy: str) -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = stack.tls()

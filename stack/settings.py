@@ -1,0 +1,81 @@
+"""What the user asks for, on the command line and in .env, checked as a whole before anything is touched."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from apps import serve
+from stack import ROOT, Problem, images
+from stack.compose import Compose
+
+CHOICE = ("SERVER", "INTERFACE", "APP", "WORKERS", "THREADS", "KEEPALIVE", "GRACE")
+FOR_MAKE = {"PYTHON", "PYTEST_ARGS", "UPGRADE"}
+
+
+class Settings(NamedTuple):
+    """Valid settings: the choice of server, the proxies to run, and whether the others are to stop."""
+
+    choice: serve.Choice
+    compose: Compose
+    proxies: list[str]
+    alone: bool
+
+    @property
+    def by_acme(self) -> bool:
+        """Whether Caddy gets its certificate from a public authority."""
+        return "@" in self.compose.config["services"].get("caddy", {}).get("environment", {}).get("CADDY_TLS", "")
+
+
+def knobs() -> set[str]:
+    """Every setting there is: the lines of .env.example."""
+    file = ROOT / ".env.example"
+    return set(re.findall(r"^#([A-Z_]+)=", file.read_text(), re.MULTILINE)) if file.is_file() else set()
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ` and .env; `Problem` names the first that is wrong, and what would be right."""
+    spelling(environ.get("MAKEFLAGS", ""))
+    given = {**images.dotenv(), **{name: value for name, value in environ.items() if value}}
+    try:
+        choice = serve.choose({name: given.get(name, "") for name in CHOICE})
+    except serve.SettingsError as error:
+        raise Problem(str(error)) from None
+    for name in (name for name in given if name.endswith("_PORT") and name in knobs()):
+        if not (given[name].isdigit() and 1 <= int(given[name]) <= 65535):
+            raise Problem(f"{name}={given[name]} is not a port: give a number from 1 to 65535")
+    for name in given.get("DOMAIN", "").split():
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", name):
+            raise Problem(f"DOMAIN holds {name}, which is not a host name: give names, separated by spaces")
+    certs = given.get("CERTS", "")
+    if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
+        raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
+    compose = Compose(choice.environment())
+    limit = seconds(compose.config["services"]["app"]["stop_grace_period"])
+    if limit <= choice.GRACE:
+        raise Problem(
+            f"GRACE={choice.GRACE} is not under the {limit} s after which Docker kills: give 1 to {limit - 1}"
+        )
+    known = compose.proxies()
+    wanted = given.get("PROXY", "").replace(",", " ").split()
+    for name in wanted:
+        if name not in known:
+            raise Problem(f"PROXY={name} is not a proxy here: choose {', '.join(known)}")
+    return Settings(choice, compose, wanted or known, bool(wanted))
+
+
+def spelling(makeflags: str) -> None:
+    """Refuses a variable on make's command line that is no setting: a typo would look like success."""
+    for name in re.findall(r"(?:^|\s)(\w+)=", makeflags.partition("-- ")[2]):
+        if knobs() and name not in knobs() | FOR_MAKE:
+            near = difflib.get_close_matches(name.upper(), knobs(), 1)
+            raise Problem(
+                f"{name} is not a setting{f': did you mean {near[0]}?' if near else '; .env.example has them all'}"
+            )
+
+
+def seconds(duration: str) -> int:
+    """A duration as compose writes it (`1m30s`), in seconds."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
