@@ -251,6 +251,14 @@ def test_one_authority_serves_both_proxies(stack: Stack, proxy: str) -> None:
             stranger.wrap_socket(plain, server_hostname=live.NAME)
 
 
+def test_the_site_answers_by_address_too(stack: Stack, proxy: str) -> None:
+    # A client that asks for an address sends no server name.
+    with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=10) as plain:
+        with stack.tls().wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+            secure.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert secure.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_only_modern_tls_is_spoken(stack: Stack, proxy: str) -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
