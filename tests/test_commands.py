@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import ROOT, engine
+from stack import ROOT, Problem, engine
 from tests import live
 
 
@@ -165,6 +165,26 @@ def test_make_engine_does_nothing_where_it_works(checkout: Checkout) -> None:
     assert done.returncode == 0 and re.fullmatch(
         r"engine: Docker \S+, Compose \S+, buildx \S+ - nothing to do\n", done.stdout
     )
+
+
+@pytest.mark.parametrize(
+    ("system", "user", "said"),
+    [
+        ("fedora", 0, "this is not Debian or Ubuntu: install Docker Engine 20.10 or later with its Compose"),
+        ("ubuntu", 1000, "run `sudo make engine`"),
+    ],
+)
+def test_make_engine_says_what_to_install_where_it_cannot(
+    monkeypatch: pytest.MonkeyPatch, system: str, user: int, said: str
+) -> None:
+    # What the machine is, is told to it; nothing here is installed or asked of the engine.
+    monkeypatch.setattr(engine, "missing", lambda: ["Docker Compose v2"])
+    monkeypatch.setattr(engine, "os_release", lambda: {"ID": system})
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(Problem) as problem:
+        engine.install()
+    assert "Docker Compose v2 not found" in str(problem.value) and said in str(problem.value)
+    assert "\n" not in str(problem.value)
 
 
 def test_help_lists_every_target(checkout: Checkout) -> None:
