@@ -110,7 +110,7 @@ class Compose:
             if not (self.containers(everything=True) if keep_volumes else self.exists()):
                 return
 
-    def logs(self, container: str, lines: int = 15) -> str:
+    def logs(self, container: str, lines: int = 50) -> str:
         """The end of a container's log."""
         done = subprocess.run(
             ["docker", "logs", "--tail", str(lines), container], capture_output=True, text=True, check=False

@@ -69,6 +69,7 @@ class Stack:
         self.containers = DockerCompose(ROOT, env_file=str(env_file), wait=False)
         self.serving: tuple[str, str, str] | None = None
         self.sessions: dict[tuple[str, str], niquests.Session] = {}
+        self.used: dict[tuple[str, str], float] = {}
 
     def start(self) -> None:
         """Builds what changed and starts the proxies, without an app."""
@@ -155,10 +156,18 @@ class Stack:
         return session
 
     def session(self, proxy: str, version: str = "1.1") -> niquests.Session:
-        """The client that all tests share, with its open connections."""
-        if (proxy, version) not in self.sessions:
-            self.sessions[proxy, version] = self.new_session(proxy, version)
-        return self.sessions[proxy, version]
+        """The client that all tests share, with its open connections.
+
+        A QUIC connection ends without a word when it has been idle, and a client that was not looking does not know:
+        one that nobody used for 10 s is made anew.
+        """
+        key, now = (proxy, version), time.monotonic()
+        if version == "3" and key in self.sessions and now - self.used.get(key, now) > 10:
+            self.sessions.pop(key).close()
+        if key not in self.sessions:
+            self.sessions[key] = self.new_session(proxy, version)
+        self.used[key] = now
+        return self.sessions[key]
 
     def request(self, proxy: str, method: str, path: str, version: str = "1.1", **more: Any) -> niquests.Response:
         """One request; the answer is asserted to have come over `version`."""
