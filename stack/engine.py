@@ -68,6 +68,12 @@ def install() -> None:
         )
     if os.geteuid() != 0:
         raise Problem(f"{' and '.join(lacks)} not found: run `sudo make engine`, or start Docker if it is installed")
+    if shutil.which("dockerd"):  # it may be only that nobody started it
+        start()
+        lacks = missing()
+        if not lacks:
+            print(f"engine: {describe()}")
+            return
     print(f"engine: missing: {', '.join(lacks)}; installing from this machine's package sources", flush=True)
     apt("update", "-qq")
     if not shutil.which("dockerd") and output("docker", "version", "--format", "{{.Server.Version}}") is None:
