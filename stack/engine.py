@@ -150,11 +150,13 @@ def by_hand() -> None:
 
 
 def running(pid: str) -> bool:
-    """Whether `pid` is a process, and one of Docker's: the number may belong to another by now."""
+    """Whether `pid` is a living process of Docker's: the number may belong to another by now, or to a dead one."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() in ("dockerd", "containerd")
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return False
+    status = dict(line.partition(":\t")[::2] for line in lines)
+    return status["Name"] in ("dockerd", "containerd") and not status["State"].startswith("Z")
 
 
 def plugin(name: str, packages: tuple[str, ...]) -> None:
