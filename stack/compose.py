@@ -117,6 +117,10 @@ class Compose:
         )
         return (done.stdout + done.stderr).strip()
 
+    def check_command(self, service: str) -> list[str]:
+        """What a container of the service runs to judge its own configuration; empty where it has no such command."""
+        return self.config["services"][service].get("labels", {}).get("stack.check", "").split()
+
     def is_current(self, service: str, containers: Iterable[str]) -> bool:
         """Whether all these containers have the service's present configuration and image."""
         wanted = self.run("config", "--hash", service).split()[1]

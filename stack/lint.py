@@ -32,17 +32,9 @@ def lint() -> None:
     caddy = [*run, *certs, "--tmpfs", "/run/caddy:uid=10102", "--tmpfs", "/data:uid=10102", image["caddy"]]
     try:
         must("certificates can be made", *run, *certs, image["certs"])
-        must("nginx accepts its configuration", *nginx, "-t")
+        for name, proxy in (("nginx", nginx), ("caddy", caddy)):
+            must(f"{name} accepts its configuration", *proxy, *compose.check_command(name))
         whole = must("", *nginx, "-T")
-        must(
-            "caddy accepts its configuration",
-            *caddy,
-            "validate",
-            "--config",
-            "/etc/caddy/Caddyfile",
-            "--adapter",
-            "caddyfile",
-        )
         for file in [
             "Caddyfile",
             *(str(path.relative_to(ROOT / "caddy")) for path in sorted((ROOT / "caddy/snippets").rglob("*.caddy"))),

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 from apps import serve
 from stack import ROOT, Problem, engine, images, settings
-from stack.compose import Compose
+from stack.compose import LABEL, Compose
 
 READY_SECONDS = 60
 ENVIRONMENT = "{{range .Config.Env}}{{println .}}{{end}}"
@@ -92,10 +92,10 @@ def certificates(compose: Compose) -> None:
 def check(compose: Compose, proxy: str) -> None:
     """Lets a proxy that is about to be replaced judge its new configuration first; `Problem` if it refuses."""
     running = compose.containers(proxy)
-    command = compose.config["services"][proxy].get("labels", {}).get("stack.check", "")
+    command = compose.check_command(proxy)
     if not command or (running and compose.is_current(proxy, running)):
         return
-    run = ["docker", "compose", "run", "--rm", "--no-deps", "--no-TTY", proxy, *command.split()]
+    run = ["docker", "compose", "run", "--rm", "--no-deps", "--no-TTY", proxy, *command]
     done = subprocess.run(run, cwd=ROOT, env=compose.environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stdout + done.stderr, file=sys.stderr)
@@ -278,7 +278,9 @@ def ps() -> None:
     compose = Compose()
     rows = [("SERVICE", "STATUS", "WHAT")]
     for one in reversed(compose.containers()):
-        template = '{{index .Config.Labels "com.docker.compose.service"}}\t{{.State.Status}}, {{.State.Health.Status}}'
+        template = (
+            f'{{{{index .Config.Labels "{LABEL}.service"}}}}\t{{{{.State.Status}}}}, {{{{.State.Health.Status}}}}'
+        )
         service, status = compose.inspect(one, template).split("\t")
         variables = dict(line.partition("=")[::2] for line in compose.inspect(one, ENVIRONMENT).splitlines())
         wanted = [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
