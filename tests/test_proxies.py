@@ -218,11 +218,12 @@ def test_alt_svc_names_the_published_port(stack: Stack, proxy: str) -> None:
 
 
 def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str) -> None:
-    assert stack.request(proxy, "POST", "/upload", version, data=b"x" * 10_000_000).json()["bytes"] == 10_000_000
-    answer = stack.request(
-        proxy, "POST", "/upload", version, headers={"Content-Length": str(20 * 2**20)}, data=b"x" * 20 * 2**20
-    )
-    assert answer.status_code == 413
+    limit = 10 * 2**20
+    allowed = stack.request(proxy, "POST", "/upload", version, data=b"x" * limit)
+    assert (allowed.status_code, allowed.json()["bytes"]) == (200, limit)
+    # One byte more, not many: a proxy that refuses does not read on, and a client that is still sending may meet a
+    # closed connection before it has read why.
+    assert stack.request(proxy, "POST", "/upload", version, data=b"x" * (limit + 1)).status_code == 413
 
 
 def test_the_access_log_is_json_and_carries_the_request_id(stack: Stack, proxy: str) -> None:
