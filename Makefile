@@ -45,6 +45,11 @@ test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about
 	@$(STACK) build
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: claims
+claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some)
+	@$(STACK) build
+	@$(STACK) claims
+
 .PHONY: lint
 lint: $(BIN)/ready ## Every check of every language here
 	@$(STACK) build

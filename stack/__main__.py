@@ -19,6 +19,7 @@ COMMANDS = {
     "images": "stack.images:decide",
     "build": "stack.up:build_only",
     "lint": "stack.lint:lint",
+    "claims": "stack.claims:run",
     "docs": "stack.docs:write",
     "venv": "stack.venv:make",
 }

@@ -8,7 +8,7 @@ import re
 import shutil
 
 from apps import contract, serve
-from stack import ROOT, Problem
+from stack import ROOT, Problem, claims
 
 TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
 TESTS_RECORD = ROOT / "docs/tests.json"
@@ -58,7 +58,10 @@ def tests() -> str:
     )
 
 
-PARTS = {"README.md": {"servers": servers, "tests": tests}, "docs/servers.md": {"differences": differences}}
+PARTS = {
+    "README.md": {"servers": servers, "claims": claims.summary, "tests": tests},
+    "docs/servers.md": {"differences": differences},
+}
 
 
 def render(name: str) -> str:
@@ -81,3 +84,5 @@ def write() -> None:
     for name in PARTS:
         (ROOT / name).write_text(render(name))
         print(f"docs: {name}")
+    claims.render()
+    print(f"docs: {claims.PAGE.relative_to(ROOT)}")

@@ -19,6 +19,11 @@ STARTED = time.time()
 SERVED = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make claims` asks for."""
+    parser.addoption("--record", action="store_true", help="write each claim's verdict to docs/claims")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Ends on SIGTERM as on Ctrl-C: with every stack removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -54,6 +55,13 @@ def docker(*arguments: str, check: bool = True) -> str:
     )
     assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout}"
     return done.stdout.strip()
+
+
+def proxy_version(proxy: str) -> str:
+    """The release of the proxy that the tests run, as its own program says."""
+    ask = {"nginx": ("nginx", "-v"), "caddy": ("caddy", "version")}[proxy]
+    said = docker("run", "--rm", "--network", "none", "--entrypoint", ask[0], f"{IMAGES}-{proxy}", *ask[1:])
+    return re.search(r"\d+\.\d+\.\d+", said)[0]  # type: ignore[index]
 
 
 class Stack:
