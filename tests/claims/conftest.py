@@ -67,7 +67,8 @@ class VerdictItem(pytest.Item):
         )
         was = f" (was: {record['verdict']})" if record and record["verdict"] != conclusion.verdict else ""
         done = claims.progress(claim.id)
-        with self.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+        capture: Any = self.config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled():
             print(f"\nclaims: {claim.id} {conclusion.verdict}{was}. {conclusion.evidence} {done}".rstrip(), flush=True)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
