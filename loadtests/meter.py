@@ -35,9 +35,9 @@ def stats(container: str) -> dict[str, Any]:
         engine.close()
     if answer.status != 200:
         raise LookupError(f"no counters of container {container}: {content.get('message', answer.status)}")
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 def cpu_seconds(container: str) -> float:
     """CPU time that all processes of a container have used since it started, in seconds."""
-    return stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9  # type: ignore[no-any-return]
+    return stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9

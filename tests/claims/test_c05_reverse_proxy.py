@@ -198,9 +198,7 @@ def conclude(found: Finding) -> Conclusion:
         f"connection is lost by {said(lost)}, a container that moved is lost by {said(stale)}. "
         f"With this stack's: {'none of these' if fine else 'see the table'}."
     )
-    table = Table(
-        "A tutorial's reverse proxy, and this stack's", columns, rows, "Status codes as the client sees them."
-    )
+    table = Table("A tutorial's reverse proxy, and this stack's", columns, rows, "Status codes the client sees.")
     limited = bool(trouble or lost or stale)
     verdict = "never was" if not fine else "holds with a limit" if limited else "holds"
     return Conclusion(verdict, evidence, (table,))  # type: ignore[arg-type]

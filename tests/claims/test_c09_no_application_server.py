@@ -110,8 +110,8 @@ def conclude(found: Finding) -> Conclusion:
     ]
     evidence = (
         "A container with the Go program Caddy and no other process answers by itself, at "
-        f"{statistics.median(found['caddy']['own']):.0f} µs of CPU a request; with a Python application server behind it "
-        f"the same answer costs {ratio['caddy']:.1f} times as much."
+        f"{statistics.median(found['caddy']['own']):.0f} µs of CPU a request; with a Python application server behind "
+        f"it the same answer costs {ratio['caddy']:.1f} times as much."
     )
     table = Table(
         "The baseline: no application server",

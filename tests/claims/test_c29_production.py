@@ -44,9 +44,10 @@ def conclude(found: Finding) -> Conclusion:
         one["client"] and one["asked by"] and one["worker is not its master"] and one["a worker answered, started by"]
         for one in found.values()
     )
+    master = found[PROXIES[0]]["a worker answered, started by"]
     evidence = (
         f"One request id in the reply, the log of the proxy and the application's own view, through {len(PROXIES)} "
-        f"proxies; it was answered by a worker process that {found[PROXIES[0]]['a worker answered, started by']} had started; "
+        f"proxies; it was answered by a worker process that {master} had started; "
         "the client's address came along, and the application's port is not published."
     )
     return Conclusion("holds" if whole else "never was", evidence)
