@@ -310,7 +310,7 @@ def cached(request: Request) -> Reply:
         "for": request.header("authorization") or request.header("cookie"),
         "language": request.header("accept-language"),
     }
-    return as_json(200, page, *POLICIES[request.value])
+    return as_json(200, page, *POLICIES[request.value])._replace(delay=pause(request))
 
 
 def admin(request: Request) -> Reply:

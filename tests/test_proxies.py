@@ -226,6 +226,23 @@ def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str
     assert stack.request(proxy, "POST", "/upload", version, data=b"x" * (limit + 1)).status_code == 413
 
 
+# What each proxy says to a head that is too large, by its own limits: the line and a header, of as many bytes.
+TOO_LARGE = {"nginx": (9_000, 414, 400), "caddy": (40_000, 431, 431)}
+
+
+@pytest.mark.parametrize("part", ["line", "header"])
+def test_a_head_over_the_limit_is_refused(stack: Stack, proxy: str, part: str) -> None:
+    size, *refusals = TOO_LARGE[proxy]
+
+    def status(count: int) -> int:
+        query, header = ("a" * count, "") if part == "line" else ("", "a" * count)
+        head = f"GET /live?{query} HTTP/1.1\r\nHost: localhost\r\nX-Large: {header}\r\nConnection: close\r\n\r\n"
+        return int(stack.raw(proxy, head.encode()).split()[1])
+
+    assert status(7_000) == 200
+    assert status(size) == refusals[part == "header"]
+
+
 def test_the_access_log_is_json_and_carries_the_request_id(stack: Stack, proxy: str) -> None:
     answer = stack.get(proxy, "/nowhere?q=%22%0a", headers={"User-Agent": 'a"\\b'})
     name = answer.headers["x-request-id"]
