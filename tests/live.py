@@ -321,6 +321,15 @@ def eventually(what: Any, seconds: float = 10) -> Any:
     return value
 
 
+def is_open(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def pairs() -> list[tuple[str, str]]:
     """Every server and interface that has a script."""
     return [(server, interface) for server, interfaces in serve.servers().items() for interface in interfaces]

@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import socket
 import ssl
 import subprocess
 import time
@@ -162,7 +161,7 @@ def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
         for label, container in started.items():
             template = f'{{{{(index .NetworkSettings.Networks "{name}").IPAddress}}}}'
             address = stack.compose.inspect(container, template)
-            assert live.eventually(lambda address=address: is_open(address), 60), (
+            assert live.eventually(lambda address=address: live.is_open(address, 8000), 60), (
                 f"{label}: {stack.compose.logs(container)}"
             )
             connections[label] = http.client.HTTPConnection(address, 8000, timeout=10)
@@ -177,14 +176,6 @@ def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
     never = {label for label in commands if label.split()[0] in NO_KEEPALIVE}
     assert closed - never == set(STOCK), "with our settings a connection stays; with stock ones it does not"
     assert never <= closed, "these closed after every reply, as their scripts say"
-
-
-def is_open(address: str) -> bool:
-    try:
-        with socket.create_connection((address, 8000), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def answers(connection: http.client.HTTPConnection) -> bool:
