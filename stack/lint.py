@@ -24,7 +24,7 @@ def lint() -> None:
         "DOMAIN": "localhost",
         "CADDY_TLS": "/certs/fullchain.pem /certs/privkey.pem",
     }
-    environment = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
+    environment = [word for pair in settings.items() for word in ("--env", "=".join(pair).replace("$$", "$"))]
     certs = ["--volume", f"{volume}:/certs", "--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in the container
     run = ["docker", "run", "--rm", "--read-only", "--group-add", "10100", "--add-host", "app:127.0.0.1", *environment]
     nginx = [*run, *certs, "--tmpfs", "/run/nginx:uid=10101", "--tmpfs", "/var/cache/nginx:uid=10101", image["nginx"]]

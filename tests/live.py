@@ -143,34 +143,8 @@ class Stack:
         try:
             template = f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_edge").IPAddress}}}}'
             address = self.compose.inspect(one, template)
-            assert eventually(lambda: accepts(address, 8443)), self.compose.logs(one)
+            assert eventually(lambda: is_open(address, 8443)), self.compose.logs(one)
             yield address
-        finally:
-            docker("rm", "--force", one)
-
-    @contextmanager
-    def stock(self, proxy: str, config: str) -> Iterator[http.client.HTTPConnection]:
-        """A client of a proxy that has nothing but `config`, on port 8080, in front of the same app."""
-        file = self.folder / f"stock-{proxy}"
-        command = {
-            "nginx": ["nginx", "-g", "daemon off;", "-c", "/stock"],
-            "caddy": ["caddy", "run", "--adapter", "caddyfile", "--config", "/stock"],
-        }[proxy]
-        head = "pid /tmp/pid; error_log /dev/stderr; events {} http { access_log off; %s }"
-        file.write_text(head % config if proxy == "nginx" else "{\n\tadmin off\n}\n" + config)
-        file.chmod(0o644)
-        one = docker(
-            "run", "--detach", "--user", "0", "--network", f"{self.compose.project}_backend",
-            "--volume", f"{file}:/stock:ro,z", "--label", f"{LABEL}.project={self.compose.project}",
-            "--entrypoint", command[0], f"{IMAGES}-{proxy}", *command[1:],
-        )  # fmt: skip
-        try:
-            template = f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_backend").IPAddress}}}}'
-            address = self.compose.inspect(one, template)
-            assert eventually(lambda: accepts(address, 8080)), self.compose.logs(one)
-            connection = http.client.HTTPConnection(address, 8080, timeout=20)
-            yield connection
-            connection.close()
         finally:
             docker("rm", "--force", one)
 
@@ -302,15 +276,6 @@ class Stack:
         (one,) = self.compose.containers(proxy)
         lines = docker("logs", "--since", str(since), one).splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
-
-
-def accepts(address: str, port: int) -> bool:
-    """Whether somebody listens there."""
-    try:
-        with socket.create_connection((address, port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def eventually(what: Any, seconds: float = 10) -> Any:

@@ -1,16 +1,19 @@
 """C04: the web server controls caching: what is kept, for whom, and what never is."""
 
+import contextlib
 import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import niquests
 import pytest
 
 from tests import live
-from tests.claims import Claim, Conclusion, Finding
+from tests.claims import Claim, Conclusion, Finding, stock
 from tests.claims.duties import CACHE, NEEDS_PLUGIN, having, lacks
 from tests.live import PROXIES, Stack, eventually
 
@@ -154,14 +157,27 @@ LEAKY = """
     }"""
 
 
-def test_a_stock_cache_gives_one_users_page_to_the_next(stack: Stack, finding: Finding) -> None:
-    with stack.stock("nginx", LEAKY) as connection:
+def test_a_stock_cache_gives_one_users_page_to_the_next(stack: Stack, finding: Finding, tmp_path: Path) -> None:
+    with stock.proxy(stack, "nginx", LEAKY, tmp_path) as one:
+        connection = HTTPConnection(one.address, 8080, timeout=20)
         for headers in PERSONAL.values():
             path, seen = fresh("unmarked"), []
-            for one in (headers, {}):
-                connection.request("GET", path, headers=one)
+            for sent in (headers, {}):
+                connection.request("GET", path, headers=sent)
                 seen.append(json.load(connection.getresponse())["for"])
             assert seen == [*headers.values()] * 2
+        connection.close()
+
+        # Nor do those who ask together share a page.
+        path = fresh("public") + "&pause=500"
+
+        def ask() -> Any:
+            client = HTTPConnection(one.address, 8080, timeout=20)
+            client.request("GET", path)
+            with contextlib.closing(client):
+                return json.load(client.getresponse())
+
+        assert len(together(ask)) > 1
     finding["stock"] = "leaks"
 
 

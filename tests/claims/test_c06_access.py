@@ -5,12 +5,14 @@ import contextlib
 import socket
 import uuid
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
 from apps import contract
 from tests import live
-from tests.claims import Claim, Conclusion, Finding
+from tests.claims import Claim, Conclusion, Finding, stock
 from tests.live import PROXIES, Stack, eventually
 
 CLAIM = Claim("C06", "The web server controls access: authentication and authorisation")
@@ -220,28 +222,21 @@ def test_no_upgrade_gets_in(stack: Stack, proxy: str, finding: Finding) -> None:
 
 
 STOCK = {
-    "nginx": """
-        server {
-            listen 8080;
-            location /admin/ { deny all; }
-            location / { proxy_pass http://app:8000; }
-        }""",
-    "caddy": """
-        http://:8080 {
-            respond /admin/* 403
-            reverse_proxy app:8000
-        }""",
+    "nginx": "server { listen 8080; location /admin/ { deny all; } location / { proxy_pass http://app:8000; } }",
+    "caddy": "http://:8080 {\n respond /admin/* 403\n reverse_proxy app:8000\n}",
 }
 
 
 @pytest.mark.parametrize("proxy", STOCK)
-def test_a_stock_rule_for_the_admin_area_has_a_hole(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_a_stock_rule_for_the_admin_area_has_a_hole(stack: Stack, proxy: str, finding: Finding, tmp_path: Path) -> None:
     stack.serve("granian", "asgi")
-    with reached_by(stack, ".."), stack.stock(proxy, STOCK[proxy]) as connection:
+    with reached_by(stack, ".."), stock.proxy(stack, proxy, STOCK[proxy], tmp_path) as one:
+        connection = HTTPConnection(one.address, 8080, timeout=20)
         for path, let_through in (("/admin/x", False), ("/admin/..", True)):
             connection.request("GET", path)
             answer = connection.getresponse()
             assert (answer.status, PAGE in answer.read()) == ((200, True) if let_through else (403, False))
+        connection.close()
     finding["stock"] = ["/admin/.."]
 
 

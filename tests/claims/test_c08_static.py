@@ -70,6 +70,7 @@ def conclude(found: Finding) -> Conclusion:
     statuses = ", ".join(f"{found['away'][proxy][1]} from {proxy}" for proxy in PROXIES)
     evidence = (
         f"With the application stopped, {len(PROXIES)} proxies answer 200 for a file over HTTP/1.1, 2 and 3 (ranges, "
-        f"ETag, 304 and a .gz beside it included), and a dynamic path with {statuses}; running, it is what answers there."
+        f"ETag, 304 and a .gz beside it included), and a "
+        f"dynamic path with {statuses}; running, it is what answers there."
     )
     return Conclusion("holds" if holds else "holds with a limit", evidence)
