@@ -103,7 +103,9 @@ _TOKEN = {
     "access_token": hashlib.sha256(b'["ana@example.org", "1234"]').hexdigest(),
     "token_type": "bearer",
 }
-_SERIAL = ("serial", "pid")
+_PAGE = ["for", "language", "pid", "serial"]
+# Past any cache on the way, so that it is the application that answers.
+_PERSONAL = {"cookie": "a=b"}
 
 CHECKS = (
     Check("hello", "GET", "/", headers={**TEXT, "content-length": "14"}, body=b"Hello, world!\n"),
@@ -154,12 +156,17 @@ CHECKS = (
     Check("readiness", "GET", "/ready", headers={**TEXT, "cache-control": "no-store"}, body=b"ok\n"),
     *(
         Check(
-            f"a {kind} page", "GET", f"/cache/{kind}", headers={**JSON, "cache-control": policy},
-            body=lambda answer: "" if sorted(json.loads(answer.body)) == sorted(_SERIAL) else "not a serial and a pid",
+            f"a {kind} page", "GET", f"/cache/{kind}", 200, _PERSONAL, headers={**JSON, "cache-control": policy},
+            body=lambda answer: "" if sorted(json.loads(answer.body)) == _PAGE else f"not {', '.join(_PAGE)}",
         )
         for kind, policy in (("public", "public, max-age=60"), ("private", "private, no-store"))
     ),
 )  # fmt: skip
+
+# What the proxies let only some see.
+GUARDED = (
+    Check("the admin area", "GET", "/admin/x", headers={**TEXT, "cache-control": "no-store"}, body=b"the admin area\n"),
+)
 
 GRACEFUL_STOP = "graceful stop"
 

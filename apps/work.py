@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from platform import python_version
@@ -26,6 +27,13 @@ MAX_BYTES = 64 * 2**20
 MAX_ROUNDS = 10_000_000
 MAX_WAIT_MS = 60_000
 MAX_CHUNKS = 10_000
+POLICIES: dict[str, list[tuple[str, str]]] = {
+    "public": [("cache-control", "public, max-age=60")],
+    "brief": [("cache-control", "public, max-age=1")],
+    "vary": [("cache-control", "public, max-age=60"), ("vary", "accept-language")],
+    "private": [("cache-control", "private, no-store")],
+    "unmarked": [],
+}
 BODILESS = frozenset({204, 205, 304})
 
 STARTED = time.time()
@@ -290,11 +298,25 @@ def alive(request: Request) -> Reply:
 
 
 def cached(request: Request) -> Reply:
-    """A page with a serial number that shows whether it was made anew: `public` for 60 s, or `private`."""
-    policies = {"public": "public, max-age=60", "private": "private, no-store"}
-    if request.value not in policies:
+    """A page that says how long it may be kept, and by whom: `value` is one of `POLICIES`.
+
+    The serial number shows whether it was made anew, `for` whom it was made, and `language` what the client wanted.
+    """
+    if request.value not in POLICIES:
         return not_found()
-    return as_json(200, {"serial": next(_serials), "pid": os.getpid()}, ("cache-control", policies[request.value]))
+    page = {
+        "serial": next(_serials),
+        "pid": os.getpid(),
+        "for": request.header("authorization") or request.header("cookie"),
+        "language": request.header("accept-language"),
+    }
+    return as_json(200, page, *POLICIES[request.value])._replace(delay=pause(request))
+
+
+def admin(request: Request) -> Reply:
+    """A page of the area that the proxies guard. Each visit is a line of the log, which no proxy can hide."""
+    print(f"admin: {request.value}", file=sys.stderr, flush=True)
+    return text(200, "the admin area\n", ("cache-control", "no-store"))
 
 
 ROUTES = (
@@ -314,6 +336,7 @@ ROUTES = (
     Route("/live", alive),
     Route("/ready", alive),
     Route("/cache/{value}", cached),
+    Route("/admin/{value}", admin),
 )
 WEBSOCKET_PATH = "/ws"
 

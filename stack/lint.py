@@ -17,16 +17,15 @@ def lint() -> None:
     compose = Compose()
     compose.run("config", "--quiet")
     print("lint: compose.yaml is valid")
-    image = {name: service["image"] for name, service in compose.config["services"].items()}
+    services = compose.config["services"]
+    image = {name: service["image"] for name, service in services.items()}
     volume = f"stack-lint-{uuid.uuid4().hex[:8]}"
-    environment = [
-        "--env",
-        "DOMAIN=localhost",
-        "--env",
-        "HTTPS_PORT=8443",
-        "--env",
-        "CADDY_TLS=/certs/fullchain.pem /certs/privkey.pem",
-    ]
+    settings = {
+        **{name: value for one in compose.proxies() for name, value in services[one]["environment"].items()},
+        "DOMAIN": "localhost",
+        "CADDY_TLS": "/certs/fullchain.pem /certs/privkey.pem",
+    }
+    environment = [word for pair in settings.items() for word in ("--env", "=".join(pair).replace("$$", "$"))]
     certs = ["--volume", f"{volume}:/certs", "--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in the container
     run = ["docker", "run", "--rm", "--read-only", "--group-add", "10100", "--add-host", "app:127.0.0.1", *environment]
     proxies = {

@@ -3,7 +3,6 @@
 import http.client
 import json
 import random
-import re
 import socket
 import ssl
 import subprocess
@@ -26,6 +25,13 @@ EVERY_PROXY = tuple(proxies.names())
 TWO_SERVERS = {("granian", "asgi", "bare"), ("gunicorn", "wsgi", "bare"), ("granian", "asgi"), ("gunicorn", "wsgi")}
 VERSIONS = ("1.1", "2", "3")
 NAME = "localhost"
+# The account of the admin area, and more logins a second than the tests send. The hash is bcrypt at its lowest cost.
+ADMIN = ("ana", "a password")
+EDGE = {
+    "ADMIN_USER": ADMIN[0],
+    "ADMIN_PASSWORD_HASH": "$2a$04$GldI.lIKZcQoyMbhmnidP..1FrDk5wL4FHmSDpwqUvtkcAb4tLt9G",
+    "LOGIN_RATE": "1000",
+}
 PREFIX = f"stack-test-{zlib.crc32(str(ROOT).encode()):08x}"
 IMAGES = f"stack-{zlib.crc32(str(ROOT).encode()):08x}"
 
@@ -68,10 +74,10 @@ class Stack:
     """Every proxy and one app, running; `serve` puts another server in the app's place."""
 
     def __init__(self, name: str, folder: Path, **more: str) -> None:
-        self.environment = environment(name) | more
+        self.environment = environment(name) | EDGE | more
         self.folder = folder
         env_file = folder / "stack.env"
-        env_file.write_text("".join(f"{key}={value}\n" for key, value in self.environment.items()))
+        env_file.write_text("".join(f"{key}='{value}'\n" for key, value in self.environment.items()))
         # In place of the user's .env, which is not the tests' business.
         self.compose = Compose(self.environment | {"COMPOSE_ENV_FILES": str(env_file)})
         self.containers = DockerCompose(ROOT, env_file=str(env_file), profiles=["*"], wait=False)
@@ -127,6 +133,26 @@ class Stack:
         """Waits until the app answers, and through every proxy."""
         up.wait_for_app(self.compose, self.compose.containers("app", everything=True))
         up.wait_for_proxies(self.compose, list(EVERY_PROXY))
+
+    @contextmanager
+    def variant(self, proxy: str, **settings: str) -> Iterator[str]:
+        """One more container of a proxy, with other settings, beside the first; its address."""
+        words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
+        one = self.compose.run("run", "--detach", "--no-deps", *words, proxy).split()[-1]
+        try:
+            template = f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_edge").IPAddress}}}}'
+            address = self.compose.inspect(one, template)
+            assert eventually(lambda: is_open(address, 8443)), self.compose.logs(one)
+            yield address
+        finally:
+            docker("rm", "--force", one)
+
+    def connection(self, address: str) -> http.client.HTTPConnection:
+        """A client of the proxy's container at `address`, under the site's name, that sends any path as it is."""
+        connection = http.client.HTTPConnection(NAME, timeout=20)
+        plain = socket.create_connection((address, 8443), timeout=20)
+        connection.sock = self.tls().wrap_socket(plain, server_hostname=NAME)
+        return connection
 
     def app(self) -> str:
         """The app's container."""
@@ -186,6 +212,13 @@ class Stack:
     def get(self, proxy: str, path: str, version: str = "1.1", **more: Any) -> niquests.Response:
         """One GET."""
         return self.request(proxy, "GET", path, version, **more)
+
+    def as_written(self, proxy: str, path: str, version: str = "1.1", **headers: str) -> niquests.Response:
+        """One GET of a path as it is written here: the client neither decodes nor tidies it."""
+        session = self.session(proxy, version)
+        request = session.prepare_request(niquests.Request("GET", f"{session.base_url}/", headers=headers))
+        request.url = f"{session.base_url}{path}"
+        return session.send(request, timeout=20, allow_redirects=False)
 
     def sender(self, proxy: str, version: str) -> contract.Send:
         """The client as the contract wants one."""

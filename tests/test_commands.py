@@ -119,6 +119,10 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("CADDY_HTTP_PORT=8123 NGINX_HTTP_PORT=8123", "CADDY_HTTP_PORT and NGINX_HTTP_PORT are both 8123"),
         ("CERTS=/nonexistent", "CERTS=/nonexistent is not a folder"),
         ("SERVER=daphne WORKERS=2", "WORKERS=2 cannot be: daphne is one process"),
+        ("ADMIN_USER=ana", "ADMIN_USER and ADMIN_PASSWORD_HASH make one account: give both, or neither"),
+        ("ADMIN_USER=ana ADMIN_PASSWORD_HASH=secret", "ADMIN_PASSWORD_HASH=secret is not a bcrypt hash"),
+        ("ADMIN_ALLOW=10.0.0.1/8", "ADMIN_ALLOW holds 10.0.0.1/8, which is not an address or network"),
+        ("LOGIN_RATE=0", "LOGIN_RATE=0 is not a number of requests per second"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
     ],
 )  # fmt: skip

@@ -274,6 +274,23 @@ def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str
     assert b"HTTP/1.1 413 " in said, said[:200]
 
 
+# What each proxy says to a head that is too large, by its own limits: the line and a header, of as many bytes.
+TOO_LARGE = {"nginx": (9_000, 414, 400), "caddy": (40_000, 431, 431)}
+
+
+@pytest.mark.parametrize("part", ["line", "header"])
+def test_a_head_over_the_limit_is_refused(stack: Stack, proxy: str, part: str) -> None:
+    size, *refusals = TOO_LARGE[proxy]
+
+    def status(count: int) -> int:
+        query, header = ("a" * count, "") if part == "line" else ("", "a" * count)
+        head = f"GET /live?{query} HTTP/1.1\r\nHost: localhost\r\nX-Large: {header}\r\nConnection: close\r\n\r\n"
+        return int(stack.raw(proxy, head.encode()).split()[1])
+
+    assert status(7_000) == 200
+    assert status(size) == refusals[part == "header"]
+
+
 def test_the_access_log_is_json_and_a_client_writes_no_line_of_it(stack: Stack, proxy: str) -> None:
     name = uuid.uuid4().hex
     stack.get(proxy, f"/nowhere?q=%22%0a&{name}", headers={"User-Agent": 'a"\\b\t{"status":200}'})
