@@ -56,6 +56,11 @@ class Request(NamedTuple):
         return next((value.decode("latin-1") for key, value in self.native["headers"] if key == wanted), "")
 
     @property
+    def interface(self) -> str:
+        """What the server spoke to the application: `wsgi`, `asgi`, or, on Tornado's own server, `none`."""
+        return "wsgi" if "wsgi.version" in self.native else "asgi" if "asgi" in self.native else "none"
+
+    @property
     def query(self) -> str:
         """The raw query string, without the question mark."""
         if "wsgi.version" in self.native:
@@ -82,6 +87,11 @@ class Route(NamedTuple):
     path: str
     handler: Callable[[Request], Reply]
     methods: tuple[str, ...] = ("GET",)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The methods and HEAD, which every GET brings."""
+        return (*self.methods, *(["HEAD"] if "GET" in self.methods else []))
 
 
 def chunks(pieces: Iterator[tuple[float, bytes]]) -> Iterator[bytes]:
@@ -115,10 +125,9 @@ def not_found() -> Reply:
     return text(404, "no such path\n")
 
 
-def not_allowed(methods: tuple[str, ...]) -> Reply:
-    """The reply to a method that the path's route has not."""
-    allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
-    return text(405, "no such method here\n", ("allow", ", ".join(allowed)))
+def not_allowed(route: Route) -> Reply:
+    """The reply to a method that the route has not."""
+    return text(405, "no such method here\n", ("allow", ", ".join(sorted(route.answers))))
 
 
 def number(value: str, largest: int) -> int | None:
@@ -182,7 +191,7 @@ def request_view(request: Request) -> Reply:
         }
         port = native.get("REMOTE_PORT")
         seen = {
-            "interface": "wsgi",
+            "interface": request.interface,
             "method": native["REQUEST_METHOD"],
             "path": native["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
             "root_path": native.get("SCRIPT_NAME", ""),
@@ -194,7 +203,7 @@ def request_view(request: Request) -> Reply:
     else:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in native["headers"]}
         seen = {
-            "interface": "asgi",
+            "interface": request.interface,
             "method": native["method"],
             "path": native["path"],
             "root_path": native.get("root_path", ""),
@@ -215,7 +224,7 @@ def process_view(request: Request) -> Reply:
         {
             "server": server,
             "version": serve.version(server),
-            "interface": "wsgi" if "wsgi.version" in request.native else "asgi",
+            "interface": request.interface,
             "app": os.environ.get("APP", "none"),
             "pid": os.getpid(),
             "started": STARTED,
@@ -355,6 +364,6 @@ def match(method: str, path: str) -> tuple[Callable[[Request], Reply], str] | Re
         route = _BY_PATH.get(f"{prefix}/") if value else None
     if route is None or (value and not route.path.endswith("}")):
         return not_found()
-    if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
-        return not_allowed(route.methods)
+    if method not in route.answers:
+        return not_allowed(route)
     return route.handler, value

@@ -32,7 +32,7 @@ def servers() -> str:
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
             facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
-            named = contract.differences(server, interface) | contract.differences(server, interface, "caddy", "1.1")
+            named = [one for one in contract.DIFFERENCES if (one.server, one.interface) == (server, interface)]
             rows.append(
                 f"| [`{server}`](apps/servers/{interface}/{server}.sh) | {pinned(server)} | {interface} "
                 f"| {facts['workers']} | {len(named) or '–'} |"
@@ -44,7 +44,8 @@ def differences() -> str:
     """One row a named difference."""
     rows = ["| server | interface | what differs | where | why | upstream |", "|---|---|---|---|---|---|"]
     for one in contract.DIFFERENCES:
-        where = " ".join(filter(None, (one.proxy, one.http and f"HTTP/{one.http}"))) or "everywhere"
+        narrowed = (", ".join(one.apps), one.proxy, one.http and f"HTTP/{one.http}")
+        where = " ".join(filter(None, narrowed)) or "everywhere"
         rows.append(f"| {one.server} | {one.interface} | {one.what} | {where} | {one.reason} | {one.source} |")
     return "\n".join(rows)
 

@@ -16,7 +16,10 @@ from tests import live
 from tests.live import Stack
 
 STARTED = time.time()
-SERVED = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
+# Every server with the plain application, and every other application on one server. All of them on all: C26.
+SERVED = [(*pair, "bare") for pair in live.pairs()] + [
+    ("granian", interface, app) for interface in serve.INTERFACES for app in serve.apps(interface) if app != "bare"
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
