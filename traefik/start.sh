@@ -10,8 +10,9 @@ sed "s/: HTTPS_PORT/: $HTTPS_PORT/" /etc/traefik/traefik.yaml > /run/traefik/tra
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
 traefik --configFile=/run/traefik/traefik.yaml > /run/traefik/check.log 2>&1 &
+wrong() { grep -E '"level":"(error|fatal)"' /run/traefik/check.log; }
 tries=0
-until healthcheck.sh || ! kill -0 $! 2>/dev/null || [ "$tries" -ge 100 ]; do
+until healthcheck.sh || wrong > /dev/null || ! kill -0 $! 2>/dev/null || [ "$tries" -ge 100 ]; do
   tries=$((tries + 1))
   sleep 0.1
 done
@@ -20,7 +21,7 @@ healthy=no
 kill $! 2>/dev/null || true
 wait $! || true
 # What is healthy may still have left out a router that it did not understand: it says so.
-if [ $healthy = no ] || grep -E '"level":"(warn|error|fatal)"' /run/traefik/check.log; then
+if [ $healthy = no ] || wrong; then
   cat /run/traefik/check.log >&2
   exit 1
 fi
