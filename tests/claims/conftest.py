@@ -139,7 +139,7 @@ def conditions(config: pytest.Config) -> dict[str, Any]:
     inside = json.loads(live.docker(*run, "python3", f"{live.IMAGES}-app", "-c", code))
     lines = (ROOT / "requirements/app.in").read_text().splitlines()
     wanted = ["python", *sorted(line.partition("[")[0] for line in lines if line[:1].isalpha())]
-    versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.PROXIES}
+    versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.EVERY_PROXY}
     config.stash[CONDITIONS] = {
         "versions": versions,
         "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, {engine.describe()}",
