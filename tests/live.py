@@ -3,7 +3,6 @@
 import http.client
 import json
 import random
-import re
 import socket
 import ssl
 import subprocess
