@@ -278,6 +278,7 @@ def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str
 TOO_LARGE = {"nginx": (9_000, 414, 400), "caddy": (40_000, 431, 431)}
 
 
+@pytest.mark.parametrize("proxy", TOO_LARGE)
 @pytest.mark.parametrize("part", ["line", "header"])
 def test_a_head_over_the_limit_is_refused(stack: Stack, proxy: str, part: str) -> None:
     size, *refusals = TOO_LARGE[proxy]

@@ -66,6 +66,12 @@ SPELLINGS = [
 REFUSED = {400, 401, 403, 404}
 
 
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest) -> str:
+    """Each proxy that guards an admin area."""
+    return request.param
+
+
 def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 

@@ -22,6 +22,12 @@ def app(stack: Stack) -> None:
     stack.serve("granian", "asgi")
 
 
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest) -> str:
+    """Each proxy that serves files."""
+    return request.param
+
+
 def test_static_files_are_served_while_the_app_is_away(stack: Stack, finding: Finding) -> None:
     live.docker("stop", stack.app())
     stack.serving = None
