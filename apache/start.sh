@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Checks what depends on the site, then becomes Apache (or `start.sh -t`: checks the configuration).
 # Apache reads DOMAIN, FIRST_NAME and AUTHORITY_PORT from the environment: ${…} in site.conf.
 set -eu
@@ -11,4 +11,7 @@ case $HTTPS_PORT in '' | *[!0-9]*) echo "apache: HTTPS_PORT=$HTTPS_PORT is not a
 AUTHORITY_PORT=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
 export AUTHORITY_PORT FIRST_NAME="${DOMAIN%% *}"
+
+# kB: no file of this process grows larger, so that a body that comes in chunks cannot fill /tmp (snippets/limits.conf).
+ulimit -f 10240
 exec httpd -DFOREGROUND -f /usr/local/apache2/conf/httpd.conf "$@"

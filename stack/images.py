@@ -18,7 +18,7 @@ from stack import ROOT, Problem, engine
 RELEASE = "forky"  # carries the Python, nginx and busybox that the official images of the day carry
 BASE = "stack-base:debian"
 PULL_SILENCE_SECONDS = 20  # a registry that says nothing for so long is not reached
-NEEDED_FROM = {"PYTHON_IMAGE": "python", "NGINX_IMAGE": "nginx", "CADDY_IMAGE": "caddy", "APACHE_IMAGE": "apache"}
+NEEDED_FROM = {"PYTHON_IMAGE": "python", "NGINX_IMAGE": "nginx", "CADDY_IMAGE": "caddy"}
 
 
 def official() -> dict[str, str]:
@@ -111,7 +111,7 @@ def make(name: str, image: str) -> str:
 
 def version(tag: str, name: str) -> str:
     """What a base image carries, as its own program says."""
-    ask = {"python": ("python3", "--version"), "nginx": ("nginx", "-v"), "caddy": ("caddy", "version"), "apache": ("httpd", "-v")}[name]
+    ask = {"python": ("python3", "--version"), "nginx": ("nginx", "-v"), "caddy": ("caddy", "version")}[name]
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", ask[0], tag, *ask[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
