@@ -8,7 +8,7 @@ import re
 import shutil
 
 from apps import contract, serve
-from stack import ROOT, Problem
+from stack import ROOT, Problem, proxies
 
 TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
 TESTS_RECORD = ROOT / "docs/tests.json"
@@ -49,6 +49,16 @@ def differences() -> str:
     return "\n".join(rows)
 
 
+def duties() -> str:
+    """One row a duty that not every proxy has."""
+    names = proxies.names()
+    rows = [f"| | {' | '.join(names)} | shown by |", "|---" * (len(names) + 2) + "|"]
+    for duty, test in proxies.DUTIES.items():
+        cells = [f"no: {why}" if (why := proxies.LACKS.get((name, duty))) else "yes" for name in names]
+        rows.append(f"| {duty} | {' | '.join(cells)} | `{test}` |")
+    return "\n".join(rows)
+
+
 def tests() -> str:
     """What the last recorded whole run of the tests was."""
     note = json.loads(TESTS_RECORD.read_text())
@@ -58,7 +68,11 @@ def tests() -> str:
     )
 
 
-PARTS = {"README.md": {"servers": servers, "tests": tests}, "docs/servers.md": {"differences": differences}}
+PARTS = {
+    "README.md": {"servers": servers, "tests": tests},
+    "docs/servers.md": {"differences": differences},
+    "docs/proxies.md": {"duties": duties},
+}
 
 
 def render(name: str) -> str:

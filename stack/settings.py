@@ -62,7 +62,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     for name in wanted:
         if name not in known:
             raise Problem(f"PROXY={name} is not a proxy here: choose {', '.join(known)}")
-    return Settings(choice, compose, wanted or known, bool(wanted))
+    return Settings(choice, compose, wanted or compose.default_proxies(), bool(wanted))
 
 
 def spelling(makeflags: str) -> None:

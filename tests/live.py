@@ -17,10 +17,12 @@ import niquests
 from testcontainers.compose import DockerCompose
 
 from apps import contract, serve
-from stack import ROOT, engine, images, up
+from stack import ROOT, engine, images, proxies, up
 from stack.compose import LABEL, Compose
 
-PROXIES = ("nginx", "caddy")
+PROXIES = ("nginx", "caddy")  # those that run by default: the sweeps over every server go through them
+EVERY_PROXY = tuple(proxies.names())
+TWO_SERVERS = {("granian", "asgi", "bare"), ("gunicorn", "wsgi", "bare"), ("granian", "asgi"), ("gunicorn", "wsgi")}
 VERSIONS = ("1.1", "2", "3")
 NAME = "localhost"
 PREFIX = f"stack-test-{zlib.crc32(str(ROOT).encode()):08x}"
@@ -42,7 +44,7 @@ def free_port() -> int:
 
 def environment(name: str) -> dict[str, str]:
     """What makes a project the tests' own; the images are this checkout's."""
-    keys = ("NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "CADDY_HTTP_PORT", "CADDY_HTTPS_PORT")
+    keys = [f"{proxy.upper()}_{scheme}_PORT" for proxy in EVERY_PROXY for scheme in ("HTTP", "HTTPS")]
     ports = {key: str(free_port()) for key in keys}
     return {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}", "IMAGES": IMAGES, **ports, **images.ensure()}
 
@@ -57,7 +59,7 @@ def docker(*arguments: str, check: bool = True) -> str:
 
 
 class Stack:
-    """Both proxies and one app, running; `serve` puts another server in the app's place."""
+    """Every proxy and one app, running; `serve` puts another server in the app's place."""
 
     def __init__(self, name: str, folder: Path, **more: str) -> None:
         self.environment = environment(name) | more
@@ -66,7 +68,7 @@ class Stack:
         env_file.write_text("".join(f"{key}={value}\n" for key, value in self.environment.items()))
         # In place of the user's .env, which is not the tests' business.
         self.compose = Compose(self.environment | {"COMPOSE_ENV_FILES": str(env_file)})
-        self.containers = DockerCompose(ROOT, env_file=str(env_file), wait=False)
+        self.containers = DockerCompose(ROOT, env_file=str(env_file), profiles=["*"], wait=False)
         self.serving: tuple[str, str, str] | None = None
         self.sessions: dict[tuple[str, str], niquests.Session] = {}
         self.used: dict[tuple[str, str], float] = {}
@@ -74,7 +76,7 @@ class Stack:
     def start(self) -> None:
         """Builds what changed and starts the proxies, without an app."""
         up.build(self.compose)
-        self.containers.services = ["nginx", "caddy"]
+        self.containers.services = list(EVERY_PROXY)
         self.containers.start()
         self.ca = self.folder / "ca.pem"
         self.ca.write_text(up.authority(self.compose))
@@ -107,7 +109,7 @@ class Stack:
         self.compose.__dict__.pop("config", None)
 
     def serve(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
-        """Runs that server in a new app container, and waits until both proxies reach it."""
+        """Runs that server in a new app container, and waits until every proxy reaches it."""
         if self.serving == (server, interface, app) and not more and self.compose.containers("app"):
             return
         self.settings(server, interface, app, **more)
@@ -116,9 +118,9 @@ class Stack:
         self.wait()
 
     def wait(self) -> None:
-        """Waits until the app answers, and through both proxies."""
+        """Waits until the app answers, and through every proxy."""
         up.wait_for_app(self.compose, self.compose.containers("app", everything=True))
-        up.wait_for_proxies(self.compose, list(PROXIES))
+        up.wait_for_proxies(self.compose, list(EVERY_PROXY))
 
     def app(self) -> str:
         """The app's container."""
@@ -242,6 +244,11 @@ def eventually(what: Any, seconds: float = 10) -> Any:
     while not (value := what()) and time.monotonic() < until:
         time.sleep(0.1)
     return value
+
+
+def versions(proxy: str) -> tuple[str, ...]:
+    """The HTTP versions that a proxy speaks."""
+    return tuple(one for one in VERSIONS if (proxy, f"HTTP/{one}") not in proxies.LACKS)
 
 
 def pairs() -> list[tuple[str, str]]:
