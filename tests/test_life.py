@@ -140,13 +140,24 @@ def status(stack: Stack, proxy: str) -> str:
     return up.ask("127.0.0.1", stack.https_port(proxy), live.NAME, "/ready", stack.ca.read_text())
 
 
+def replicas(stack: Stack, proxy: str) -> set[str]:
+    """Who answers while other requests are under way, each of which keeps a connection busy."""
+    seen = set()
+    with ExitStack() as under_way:
+        for _ in range(12):
+            # Twice: of two in strict turn, the other would always get the stream.
+            seen |= {stack.get(proxy, "/process").json()["started"] for _ in range(2)}
+            under_way.enter_context(stack.stream(proxy, "/stream/50?pause=100"))
+    return seen
+
+
 def test_every_replica_gets_requests(stack: Stack, proxy: str) -> None:
     stack.serve("granian", "asgi", WORKERS="1")
     stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "app=2", "app")
     try:
         up.wait_for_app(stack.compose, stack.compose.containers("app"))
         # The containers' processes have the same pid, so it is the start time that tells them apart.
-        assert eventually(lambda: len({stack.get(proxy, "/process").json()["started"] for _ in range(10)}) == 2)
+        assert eventually(lambda: len(replicas(stack, proxy)) == 2)
     finally:
         stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "app=1", "app")
         stack.serving = None

@@ -223,6 +223,10 @@ def test_security_headers_are_on_every_reply(stack: Stack, proxy: str, version: 
         assert "strict-transport-security" not in headers, "a developer's localhost must not be ruled by HSTS"
 
 
+def public_status(public: Stack, proxy: str) -> str:
+    return up.ask("127.0.0.1", public.https_port(proxy), "www.shop.example", "/static/hello.txt", public.ca.read_text())
+
+
 def test_hsts_is_for_public_names_only(tmp_path_factory: pytest.TempPathFactory) -> None:
     public = Stack(f"public-{os.getpid()}", tmp_path_factory.mktemp("public"), DOMAIN="shop.example www.shop.example")
     try:
@@ -230,8 +234,7 @@ def test_hsts_is_for_public_names_only(tmp_path_factory: pytest.TempPathFactory)
         for proxy in live.EVERY_PROXY:
             # There is no application: who serves no files itself says so.
             status = "502" if (proxy, "static files") in proxies.LACKS else "200"
-            where = ("127.0.0.1", public.https_port(proxy), "www.shop.example", "/static/hello.txt")
-            assert eventually(lambda where=where, s=status: up.ask(*where, public.ca.read_text()) == s, 20), proxy
+            assert eventually(lambda proxy=proxy, status=status: public_status(public, proxy) == status, 20), proxy
             with socket.create_connection(("127.0.0.1", public.https_port(proxy)), timeout=10) as plain:
                 with public.tls().wrap_socket(plain, server_hostname="www.shop.example") as secure:
                     secure.sendall(
