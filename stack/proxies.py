@@ -19,6 +19,7 @@ DUTIES = {
 
 # Which of them a proxy lacks, and why.
 LACKS = {
+    ("apache", "HTTP/3"): "Apache httpd has none",
     ("traefik", "no answer to unknown hosts"): "answers 404 itself; it cannot close without an answer",
     ("traefik", "a time for the head"): "counts the whole request, body included: 60 s",
     ("traefik", "static files"): "serves no files; `/static/` goes to the application",

@@ -133,6 +133,11 @@ def test_nginx_accepts_its_running_configuration(stack: Stack) -> None:
     assert "test is successful" in live.docker("exec", one, "nginx", "-t")
 
 
+def test_apache_accepts_its_running_configuration(stack: Stack) -> None:
+    (one,) = stack.compose.containers("apache")
+    assert "Syntax OK" in live.docker("exec", one, "start.sh", "-t")
+
+
 def test_caddy_accepts_its_running_configuration(stack: Stack) -> None:
     (one,) = stack.compose.containers("caddy")
     said = live.docker("exec", one, "caddy", "validate", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
@@ -187,7 +192,7 @@ def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str) -> No
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert "no-new-privileges:true" in host["SecurityOpt"]
-    assert host["PidsLimit"] == 256
+    assert host["PidsLimit"] == (1024 if service == "apache" else 256)  # it has a thread a request
     assert host["Memory"] > 0
     assert host["Privileged"] is False
     assert host["RestartPolicy"]["Name"] == ("no" if service == "certs" else "unless-stopped")
@@ -220,9 +225,10 @@ def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: Stack, s
         assert done.returncode != 0
 
 
-def test_the_stop_signal_of_nginx_is_the_graceful_one(stack: Stack) -> None:
-    (one,) = stack.compose.containers("nginx")
-    assert stack.compose.inspect(one, "{{.Config.StopSignal}}") == "SIGQUIT"
+@pytest.mark.parametrize(("proxy", "signal"), [("nginx", "SIGQUIT"), ("apache", "SIGWINCH")])
+def test_the_stop_signal_is_the_graceful_one(stack: Stack, proxy: str, signal: str) -> None:
+    (one,) = stack.compose.containers(proxy)
+    assert stack.compose.inspect(one, "{{.Config.StopSignal}}") == signal
 
 
 @pytest.mark.parametrize("name", docs.PARTS)
