@@ -74,7 +74,7 @@ docs: ## Write the generated parts of the README and docs/
 lock: ## Pin new dependencies, with hashes: requirements/*.txt (UPGRADE=1: pin all anew)
 	@$(STACK) venv
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/lock.txt
-	@for set in app:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11; do \
+	@for set in app:3.14 mod_wsgi:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11; do \
 	  echo "lock: $${set%:*}"; \
 	  $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version "$${set#*:}" --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links \

@@ -43,6 +43,11 @@ class Choice:
         """The file that starts the server."""
         return HERE / "servers" / self.INTERFACE / f"{self.SERVER}.sh"
 
+    @property
+    def base(self) -> str:
+        """The image that can run it, by the base that this is built on: `APP_BASE` in apps/Dockerfile."""
+        return facts(self.script).get("base", "app")
+
     def environment(self) -> dict[str, str]:
         """The settings as the environment that a server script reads."""
         return {name: str(value) for name, value in asdict(self).items()}
@@ -74,6 +79,11 @@ def facts(script: Path) -> dict[str, str]:
     return {"title": lines[0] if lines else ""} | {
         name.lower(): value for name, mark, value in pairs if mark and name.isalpha()
     }
+
+
+def bases() -> list[str]:
+    """What the images of all servers are built on: `# Base:` in their scripts."""
+    return sorted({facts(script).get("base", "app") for script in (HERE / "servers").glob("*/*.sh")})
 
 
 def version(server: str) -> str:
@@ -148,6 +158,8 @@ def main() -> None:
         choice = choose(os.environ)
     except SettingsError as error:
         sys.exit(f"serve: {error}")
+    if choice.base != os.environ.get("APP_BASE", "app"):  # it would not start, or not stop: the signal is the image's
+        sys.exit(f"serve: SERVER={choice.SERVER} is not for this image: build the one with APP_BASE={choice.base}")
     os.environ.update(choice.environment())
     if not os.environ.get("FORWARDED_ALLOW_IPS"):
         os.environ["FORWARDED_ALLOW_IPS"] = ",".join(attached_networks())

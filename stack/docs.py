@@ -15,14 +15,15 @@ TESTS_RECORD = ROOT / "docs/tests.json"
 
 
 def releases() -> dict[str, str]:
-    """The pinned release of every distribution in the image."""
-    lines = (ROOT / "requirements/app.txt").read_text().splitlines()
+    """The pinned release of every distribution in the application's images."""
+    locks = ((ROOT / f"requirements/{name}.txt").read_text() for name in ("app", "mod_wsgi"))
+    lines = "".join(locks).splitlines()
     return dict(line.split()[0].split("==") for line in lines if re.match(r"[a-z]", line) and "==" in line)
 
 
 def pinned(server: str) -> str:
     """The release that a server's name stands for."""
-    first = server.split("-")[0]
+    first = server.split("-")[0].replace("_", "-")
     return releases().get(first, "of Python 3.14")
 
 

@@ -53,7 +53,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
         raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
     edge(given)
-    compose = Compose(choice.environment())
+    compose = Compose(choice.environment() | {"APP_BASE": choice.base})
     limit = seconds(compose.config["services"]["app"]["stop_grace_period"])
     if limit <= choice.GRACE:
         raise Problem(

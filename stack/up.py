@@ -103,8 +103,11 @@ def check(compose: Compose, proxy: str) -> None:
 
 
 def build_only() -> None:
-    """Builds the images, for tests and lint, which start no stack of the user's."""
-    build(Compose(images.ensure()))
+    """Builds the images, the application's on every base, for tests and lint, which start no stack of the user's."""
+    found = images.ensure()
+    build(Compose(found))
+    for base in serve.bases():
+        build(Compose(found | {"APP_BASE": base}), [])
 
 
 def build(compose: Compose, proxies: list[str] | None = None) -> None:

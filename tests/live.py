@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def docker(*arguments: str, check: bool = True) -> str:
     return done.stdout.strip()
 
 
+@cache
+def image(server: str, interface: str = "") -> str:
+    """The image that a server runs in; another than the usual one is built when a test first asks for it."""
+    base = serve.choose({"SERVER": server, "INTERFACE": interface}).base
+    if base != "app":
+        up.build(Compose(environment("image") | {"APP_BASE": base}), [])
+    return f"{IMAGES}-{base}"
+
+
 def proxy_version(proxy: str) -> str:
     """The release of the proxy that the tests run, as its own program says."""
     return images.version(f"{IMAGES}-{proxy}", proxy).split()[1]
@@ -117,6 +127,7 @@ class Stack:
             "APP": app,
             "WORKERS": "",
             "THREADS": "",
+            "APP_BASE": image(server, interface).rpartition("-")[2],
         } | more
         self.compose.__dict__.pop("config", None)
 

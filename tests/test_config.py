@@ -41,6 +41,14 @@ def test_every_flag_of_a_server_script_is_known_to_its_server(stack: Stack, scri
     if executable[1] == "python3":
         assert script.stem in ("wsgiref", "tornado"), "only these have no command line"
         return
+    if executable[1] == "apache2":
+        assert f"/{script.stem}.conf" in code, "its settings are in a file beside the script, which it judges itself"
+        settings = serve.choose({"SERVER": script.stem}).environment()
+        given = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
+        inside = f"/srv/{script.relative_to(ROOT)}"
+        told = live.docker("run", "--rm", "--network", "none", *given, live.image(script.stem), "sh", inside, "-t")
+        assert "Syntax OK" in told
+        return
     flags = set(re.findall(r"(?<=\s)(--?[a-z][a-z0-9-]*)", code.partition("exec ")[2]))
     told = live.docker("run", "--rm", "--network", "none", f"{live.IMAGES}-app", executable[1], "--help")
     known = set(re.findall(r"--?[A-Za-z][A-Za-z0-9-]*", told))
@@ -182,9 +190,12 @@ def test_compose_accepts_the_file_without_any_setting() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("service", ["app", *live.EVERY_PROXY, "certs"])
-def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str) -> None:
-    stack.serve("granian", "asgi")
+@pytest.mark.parametrize(
+    ("service", "server"),
+    [("app", "granian"), ("app", "mod_wsgi"), *((name, "granian") for name in (*live.EVERY_PROXY, "certs"))],
+)
+def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str, server: str) -> None:
+    stack.serve(server, serve.servers()[server][0])
     (one,) = stack.compose.containers(service, everything=True)
     host = json.loads(stack.compose.inspect(one, "{{json .HostConfig}}"))
     user = stack.compose.inspect(one, "{{.Config.User}}")

@@ -174,7 +174,9 @@ def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
     """All servers at once, each asked twice on one connection with the proxies' patience in between."""
     name = f"{stack.compose.project}-idle"
     commands: dict[str, list[str]] = {label: command.split() for label, command in STOCK.items()}
+    image = dict.fromkeys(commands, f"{live.IMAGES}-app")
     for server, interface in live.pairs():
+        image[f"{server} {interface}"] = live.image(server, interface)
         commands[f"{server} {interface}"] = [
             "env",
             f"SERVER={server}",
@@ -189,7 +191,7 @@ def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
     try:
         for label, command in commands.items():
             run = ["run", "--detach", "--network", name, *label_of_ours, "--env", "WORKERS=1", "--env", "THREADS=2"]
-            started[label] = live.docker(*run, f"{live.IMAGES}-app", *command)
+            started[label] = live.docker(*run, image[label], *command)
         for label, container in started.items():
             template = f'{{{{(index .NetworkSettings.Networks "{name}").IPAddress}}}}'
             address = stack.compose.inspect(container, template)
