@@ -89,7 +89,8 @@ def conclude(found: Finding) -> Conclusion:
         else ""
     )
     evidence = (
-        f"Of {len(places)} places ({len(found['alone'])} servers alone, {len(found['behind'])} proxies) speak {spoken}."
+        f"Of {len(places)} places ({len(found['alone'])} servers alone, {len(found['behind'])} proxies) speak {spoken} "
+        f"({', '.join(speakers['3'])}; over UDP, never TCP)."
         f"{old} HTTP/2: two requests on one connection meet in the application at {len(multiplexed)} of {len(two)}; a "
         f"request of {first} bytes costs {second} the second time."
     )

@@ -23,8 +23,8 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import InvalidHandshake, InvalidMessage
-from websockets.sync.client import connect as websocket
 
 CA = "/certs/ca.pem"
 PATIENCE = 10.0  # seconds that an answer may take
@@ -242,14 +242,18 @@ def events(places: Places) -> Seen:
 def websocket_h1(places: Places) -> Seen:
     """A message comes back over an upgraded HTTP/1.1 connection."""
     plain = places.clear if PLAIN_FIRST and places.clear else None
-    uri = f"ws://{plain[0]}:{plain[1]}/ws" if plain else f"wss://{places.tls[0]}:{places.tls[1]}/ws"  # type: ignore[index]
+    host, port = plain or places.tls  # type: ignore[misc]
+
+    async def echo() -> Seen:
+        uri, tls = f"{'ws' if plain else 'wss'}://{host}:{port}/ws", None if plain else context(["http/1.1"])
+        async with asyncio.timeout(PATIENCE), websocket(uri, ssl=tls, open_timeout=None, proxy=None) as one:
+            await one.send("hello")
+            return ("yes", "") if await one.recv() == "hello" else ("no", "another message")
+
     try:
-        with websocket(uri, ssl=None if plain else context(["http/1.1"]), open_timeout=PATIENCE, proxy=None) as one:
-            one.send("hello")
-            return ("yes", "") if one.recv(PATIENCE) == "hello" else ("no", "another message")
+        return asyncio.run(echo())
     except (InvalidHandshake, InvalidMessage, OSError, EOFError) as error:
-        response = getattr(error, "response", None)
-        if response:
+        if response := getattr(error, "response", None):
             return "no", str(response.status_code)
         return "no", "silence" if isinstance(error, TimeoutError) else "closed"
 
