@@ -27,6 +27,7 @@ from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import InvalidHandshake, InvalidMessage
 
 CA = "/certs/ca.pem"
+NO_ALPN = "no ALPN h2"
 PATIENCE = 10.0  # seconds that an answer may take
 Seen = tuple[str, str]  # "yes" or "no", and a note
 
@@ -270,7 +271,7 @@ class Two:
             self.socket = context(["h2"]).wrap_socket(self.socket, server_hostname=place[0])
             if self.socket.selected_alpn_protocol() != "h2":
                 self.socket.close()
-                raise ConnectionError("no ALPN h2")
+                raise ConnectionError(NO_ALPN)
         self.authority, self.scheme = f"{place[0]}:{place[1]}", "https" if secure else "http"
         self.http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http.initiate_connection()
@@ -378,9 +379,7 @@ def h2_alpn(places: Places) -> Seen:
         raise RuntimeError(f"curl saw {version} {status}, the h2 library {library}")
     if version == "2" and library == "200":
         return "yes", ""
-    if library == "not HTTP/2":
-        return "no", "agreed to, but HTTP/1.1 comes"
-    return "no", f"{status} over HTTP/{version}"
+    return "no", f"{status} over HTTP/{version}" if library == NO_ALPN else "agreed on, but not spoken"
 
 
 def h2c_prior(places: Places) -> Seen:
