@@ -315,10 +315,10 @@ class Two:
                 self.settings |= {key: one.new_value for key, one in event.changed_settings.items()}
             elif isinstance(event, h2.events.ConnectionTerminated):
                 raise ConnectionError(f"GOAWAY {event.error_code}")
-            elif getattr(event, "stream_id", None) in self.seen:
-                self.seen[event.stream_id].append(event)
+            elif (stream := getattr(event, "stream_id", None)) in self.seen:
+                self.seen[stream].append(event)
                 if isinstance(event, h2.events.DataReceived):
-                    self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    self.http.acknowledge_received_data(event.flow_controlled_length, stream)
         self.flush()
 
     def until(self, stream: int, *kinds: Any) -> Any:
