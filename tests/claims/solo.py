@@ -58,7 +58,9 @@ class Solo:
         if check.chunked and check.send_body:
             whole = check.send_body
             pieces = [whole[at : at + 65536] for at in range(0, len(whole), 65536)]
-            return self.request(check.method, check.path, iter(pieces), headers | {"Transfer-Encoding": "chunked"}, True)
+            return self.request(
+                check.method, check.path, iter(pieces), headers | {"Transfer-Encoding": "chunked"}, True
+            )
         return self.request(check.method, check.path, check.send_body, headers)
 
     def raw(self, request: bytes, seconds: float = 5) -> bytes:
@@ -80,7 +82,7 @@ class Solo:
         return live.docker("exec", self.container, "python3", "-c", script)
 
     def cpu(self) -> float:
-        """The CPU seconds that all processes of the container have used; those that ended are in their parents' count."""
+        """The CPU seconds that all processes of the container have used, with those that ended."""
         return float(self.run(CPU))
 
 
