@@ -63,6 +63,7 @@ def conclude(found: Finding) -> Conclusion:
     only_asgi = set(upgrade["asgi"].values()) == {101} and 101 not in upgrade["wsgi"].values()
     late = (EVENTS - 1) * PAUSE / 2
     streams = [server for server, seconds in ahead_of["wsgi"].items() if seconds > late]
+    number = len(crowd["wsgi"])
     held = {interface: [one["held"] for one in crowd[interface].values()] for interface in crowd}
     waits = [server for server, one in crowd["wsgi"].items() if one["next"] is None]
     rows = [
@@ -79,9 +80,9 @@ def conclude(found: Finding) -> Conclusion:
     evidence = (
         f"WebSocket works on {list(upgrade['asgi'].values()).count(101)} of {len(upgrade['asgi'])} ASGI servers and on "
         f"{list(upgrade['wsgi'].values()).count(101)} of {len(upgrade['wsgi'])} WSGI ones. Server-sent events come as "
-        f"they happen on {len(streams)} of {len(ahead_of['wsgi'])} WSGI servers, at a price: of 24 listeners at one worker "
-        f"with {THREADS} threads WSGI servers hold {min(held['wsgi'])} to {max(held['wsgi'])}, and the next client waits "
-        f"on {len(waits)} of {len(crowd['wsgi'])}; ASGI servers hold {min(held['asgi'])}."
+        f"they happen on {len(streams)} of {number} WSGI servers, at a price: of 24 listeners at one worker "
+        f"with {THREADS} threads they hold {min(held['wsgi'])} to {max(held['wsgi'])}, and the next client waits on "
+        f"{len(waits)} of {number}; ASGI servers hold {min(held['asgi'])}."
     )
     columns = ["server", "WebSocket", "events as they happen", "listeners held, of 24", "the next client"]
     note = f"One worker, {THREADS} threads where the server's script takes a number; asked without a proxy."

@@ -80,7 +80,7 @@ def conclude(found: Finding) -> Conclusion:
     names = [server for server, good in found["others"].items() if good]
     evidence = (
         f"asgiref {seen['version']}: {len(seen['entry points'])} programs, and {len(seen['listening'])} of its "
-        f"{len(seen['modules'])} modules open a port. It has a base class for servers of other protocols ({', '.join(seen['servers'])}), "
+        f"{len(seen['modules'])} modules open a port. It has a base class for servers ({', '.join(seen['servers'])}), "
         f"abstract: run, it says {seen['run']}. Uvicorn runs the example, and so do {len(names)} of "
         f"{len(found['others'])} ASGI servers here."
     )
