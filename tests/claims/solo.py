@@ -73,6 +73,17 @@ class Solo:
                     answer += piece
         return answer
 
+    def status(self, request: bytes) -> int:
+        """The status that answers these bytes."""
+        with socket.create_connection((self.address, 8000), timeout=20) as connection:
+            connection.sendall(request)
+            answer = b""
+            while b"\r\n" not in answer:
+                piece = connection.recv(65536)
+                assert piece, f"closed after {answer!r}"
+                answer += piece
+        return int(answer.split(b" ", 2)[1])
+
     def log(self) -> list[str]:
         """What the container has said, both streams, by lines."""
         return live.docker("logs", self.container).splitlines()
