@@ -9,7 +9,7 @@ COMPOSE := docker compose
 
 .PHONY: help
 help: ## This list
-	@echo "make [target] [SERVER=granian] [INTERFACE=asgi|wsgi] [APP=bare] [WORKERS=2] [THREADS=8] [PROXY=nginx|caddy]"
+	@echo "make [target] [SERVER=granian] [INTERFACE=asgi|wsgi] [APP=bare] [WORKERS=2] [THREADS=8] [PROXY=nginx|caddy|apache|traefik]"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: engine
@@ -56,7 +56,7 @@ lint: $(BIN)/ready ## Every check of every language here
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck apps/servers/*/*.sh nginx/*.sh caddy/*.sh certs/*.sh .ci/run
+	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh .ci/run
 	$(BIN)/hadolint */Dockerfile
 	$(BIN)/yamllint --strict .
 	@$(STACK) lint
@@ -74,7 +74,7 @@ docs: ## Write the generated parts of the README and docs/
 lock: ## Pin new dependencies, with hashes: requirements/*.txt (UPGRADE=1: pin all anew)
 	@$(STACK) venv
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/lock.txt
-	@for set in app:3.14 caddy:3.14 dev:3.11 lock:3.11; do \
+	@for set in app:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11; do \
 	  echo "lock: $${set%:*}"; \
 	  $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version "$${set#*:}" --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links \

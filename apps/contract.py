@@ -24,7 +24,7 @@ class Check(NamedTuple):
     """One request, and the status, headers and body that must answer it.
 
     `body` is the exact bytes, or a function of the answer that says in a few words what is wrong with it
-    ("" for nothing). `chunked` sends the body without a Content-Length.
+    ("" for nothing). A header that is None must be absent. `chunked` sends the body without a Content-Length.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Check(NamedTuple):
     status: int = 200
     send_headers: Mapping[str, str] = MappingProxyType({})
     send_body: bytes | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str | None] = MappingProxyType({})
     body: bytes | Callable[[Answer], str] = b""
     chunked: bool = False
 
@@ -41,8 +41,8 @@ class Check(NamedTuple):
 class Difference(NamedTuple):
     """A server that cannot do what the contract or the stack's promises say, and why.
 
-    `what` is a check's name, or a promise that the tests check (`GRACEFUL_STOP`). `proxy` and `http`
-    narrow it to one proxy and one HTTP version of the client; `source` is where upstream knows of it.
+    `what` is a check's name, or a promise that the tests check (`GRACEFUL_STOP`). `proxy`, `http` and `apps`
+    narrow it to one proxy, one HTTP version of the client and some applications; `source` is where upstream knows of it.
     """
 
     server: str
@@ -52,6 +52,7 @@ class Difference(NamedTuple):
     source: str
     proxy: str = ""
     http: str = ""
+    apps: tuple[str, ...] = ()
 
 
 Send = Callable[[Check], Answer]
@@ -103,7 +104,9 @@ _TOKEN = {
     "access_token": hashlib.sha256(b'["ana@example.org", "1234"]').hexdigest(),
     "token_type": "bearer",
 }
-_SERIAL = ("serial", "pid")
+_PAGE = ["for", "language", "pid", "serial"]
+# Past any cache on the way, so that it is the application that answers.
+_PERSONAL = {"cookie": "a=b"}
 
 CHECKS = (
     Check("hello", "GET", "/", headers={**TEXT, "content-length": "14"}, body=b"Hello, world!\n"),
@@ -136,11 +139,11 @@ CHECKS = (
     Check("bytes: not a number", "GET", "/bytes/many", 422, headers=JSON, body=_json({"detail": "the number of bytes must be 0 to 67108864"})),
     Check("burn", "GET", "/burn/1000", headers=JSON, body=_burned(1000)),
     Check("wait", "GET", "/wait/20", headers=TEXT, body=b"waited 20 ms\n"),
-    Check("stream", "GET", "/stream/5?pause=5", headers=TEXT, body=b"".join(b"chunk %d\n" % n for n in range(5))),
+    Check("stream", "GET", "/stream/5?pause=5", headers={**TEXT, "content-length": None}, body=b"".join(b"chunk %d\n" % n for n in range(5))),
     Check("an empty stream", "GET", "/stream/0", headers=TEXT),
     Check(
         "server-sent events", "GET", "/events/2?pause=5",
-        headers={"content-type": "text/event-stream", "cache-control": "no-cache"},
+        headers={"content-type": "text/event-stream", "cache-control": "no-cache", "content-length": None},
         body=b"id: 0\ndata: event 0\n\nid: 1\ndata: event 1\n\n",
     ),
     *(
@@ -154,12 +157,17 @@ CHECKS = (
     Check("readiness", "GET", "/ready", headers={**TEXT, "cache-control": "no-store"}, body=b"ok\n"),
     *(
         Check(
-            f"a {kind} page", "GET", f"/cache/{kind}", headers={**JSON, "cache-control": policy},
-            body=lambda answer: "" if sorted(json.loads(answer.body)) == sorted(_SERIAL) else "not a serial and a pid",
+            f"a {kind} page", "GET", f"/cache/{kind}", 200, _PERSONAL, headers={**JSON, "cache-control": policy},
+            body=lambda answer: "" if sorted(json.loads(answer.body)) == _PAGE else f"not {', '.join(_PAGE)}",
         )
         for kind, policy in (("public", "public, max-age=60"), ("private", "private, no-store"))
     ),
 )  # fmt: skip
+
+# What the proxies let only some see.
+GUARDED = (
+    Check("the admin area", "GET", "/admin/x", headers={**TEXT, "cache-control": "no-store"}, body=b"the admin area\n"),
+)
 
 GRACEFUL_STOP = "graceful stop"
 
@@ -167,15 +175,25 @@ _EMPTY = "a WSGI application that returns no body at all is answered with 500 (U
 _SUPERVISOR = "with two workers or more, the first worker to finish ends the others with what they are doing"
 _DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
 _DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
+_HELD_BACK = "tornado.wsgi.WSGIContainer collects a whole reply before it sends any of it, and announces its length"
+_HELD_BACK_SOURCE = "tornado 6.6.1, wsgi.py: handle_request joins the pieces"
 
 DIFFERENCES = (
+    # What an application returns where there is no body is its own affair: Django returns one empty piece, others none.
+    Difference("hypercorn", "wsgi", "an empty stream", _EMPTY, "pgjones/hypercorn#331"),
     *(
-        Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331")
-        for check in ("HEAD has the headers and no body", "HEAD of a 404", "an empty stream", "status 204", "status 304")
+        Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331", apps=("bare", "bottle", "flask"))
+        for check in ("HEAD has the headers and no body", "HEAD of a 404", "status 204", "status 304")
+    ),
+    *(
+        Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331", apps=("bottle",))
+        for check in ("echo of nothing", "no bytes")
     ),
     Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
+    Difference("tornado", "wsgi", "stream", _HELD_BACK, _HELD_BACK_SOURCE),
+    Difference("tornado", "wsgi", "server-sent events", _HELD_BACK, _HELD_BACK_SOURCE),
     Difference(
         "wsgiref", "wsgi", "upload of 1 MB in chunks",
         "it does not decode chunked bodies: 411, or 502 where the rest of the body is in its way. NGINX, and Caddy "
@@ -185,12 +203,17 @@ DIFFERENCES = (
 )  # fmt: skip
 
 
-def differences(server: str, interface: str, proxy: str = "", http: str = "") -> dict[str, Difference]:
+def differences(
+    server: str, interface: str, proxy: str = "", http: str = "", app: str = "bare"
+) -> dict[str, Difference]:
     """The named differences of a server, by what differs; those narrowed to a proxy or version only where it is given."""
     return {
         one.what: one
         for one in DIFFERENCES
-        if (one.server, one.interface) == (server, interface) and one.proxy in ("", proxy) and one.http in ("", http)
+        if (one.server, one.interface) == (server, interface)
+        and one.proxy in ("", proxy)
+        and one.http in ("", http)
+        and (not one.apps or app in one.apps)
     }
 
 

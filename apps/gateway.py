@@ -45,6 +45,22 @@ def nearest(addresses: str) -> str | None:
     return candidate
 
 
+def real(scope: Any) -> Any:
+    """A scope whose `client` and `scheme` are the real ones, where a trusted proxy's headers say so."""
+    peer = scope.get("client")
+    if not (peer and is_proxy(peer[0])):
+        return scope
+    headers = dict(scope["headers"])
+    client = nearest(headers.get(b"x-forwarded-for", b"").decode("latin-1"))
+    scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1")
+    scope = dict(scope)
+    if client:
+        scope["client"] = (client, 0)
+    if scheme in _SCHEMES:
+        scope["scheme"] = _SCHEMES[scheme] if scope["type"] == "websocket" else scheme
+    return scope
+
+
 class Asgi:
     """Wraps an ASGI application: `scope["client"]` and `scope["scheme"]` become the real ones."""
 
@@ -53,17 +69,7 @@ class Asgi:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Passes every event through; a trusted proxy's headers change the scope first."""
-        peer = scope.get("client")
-        if peer and is_proxy(peer[0]):
-            headers = dict(scope["headers"])
-            client = nearest(headers.get(b"x-forwarded-for", b"").decode("latin-1"))
-            scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1")
-            scope = dict(scope)
-            if client:
-                scope["client"] = (client, 0)
-            if scheme in _SCHEMES:
-                scope["scheme"] = _SCHEMES[scheme] if scope["type"] == "websocket" else scheme
-        await self.app(scope, receive, send)
+        await self.app(real(scope), receive, send)
 
 
 class Wsgi:

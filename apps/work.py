@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from platform import python_version
@@ -26,6 +27,13 @@ MAX_BYTES = 64 * 2**20
 MAX_ROUNDS = 10_000_000
 MAX_WAIT_MS = 60_000
 MAX_CHUNKS = 10_000
+POLICIES: dict[str, list[tuple[str, str]]] = {
+    "public": [("cache-control", "public, max-age=60")],
+    "brief": [("cache-control", "public, max-age=1")],
+    "vary": [("cache-control", "public, max-age=60"), ("vary", "accept-language")],
+    "private": [("cache-control", "private, no-store")],
+    "unmarked": [],
+}
 BODILESS = frozenset({204, 205, 304})
 
 STARTED = time.time()
@@ -46,6 +54,11 @@ class Request(NamedTuple):
             return self.native.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}") or ""
         wanted = name.encode()
         return next((value.decode("latin-1") for key, value in self.native["headers"] if key == wanted), "")
+
+    @property
+    def interface(self) -> str:
+        """What the server spoke to the application: `wsgi`, `asgi`, or, on Tornado's own server, `none`."""
+        return "wsgi" if "wsgi.version" in self.native else "asgi" if "asgi" in self.native else "none"
 
     @property
     def query(self) -> str:
@@ -74,6 +87,11 @@ class Route(NamedTuple):
     path: str
     handler: Callable[[Request], Reply]
     methods: tuple[str, ...] = ("GET",)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The methods and HEAD, which every GET brings."""
+        return (*self.methods, *(["HEAD"] if "GET" in self.methods else []))
 
 
 def chunks(pieces: Iterator[tuple[float, bytes]]) -> Iterator[bytes]:
@@ -107,10 +125,9 @@ def not_found() -> Reply:
     return text(404, "no such path\n")
 
 
-def not_allowed(methods: tuple[str, ...]) -> Reply:
-    """The reply to a method that the path's route has not."""
-    allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
-    return text(405, "no such method here\n", ("allow", ", ".join(allowed)))
+def not_allowed(route: Route) -> Reply:
+    """The reply to a method that the route has not."""
+    return text(405, "no such method here\n", ("allow", ", ".join(sorted(route.answers))))
 
 
 def number(value: str, largest: int) -> int | None:
@@ -174,7 +191,7 @@ def request_view(request: Request) -> Reply:
         }
         port = native.get("REMOTE_PORT")
         seen = {
-            "interface": "wsgi",
+            "interface": request.interface,
             "method": native["REQUEST_METHOD"],
             "path": native["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
             "root_path": native.get("SCRIPT_NAME", ""),
@@ -186,7 +203,7 @@ def request_view(request: Request) -> Reply:
     else:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in native["headers"]}
         seen = {
-            "interface": "asgi",
+            "interface": request.interface,
             "method": native["method"],
             "path": native["path"],
             "root_path": native.get("root_path", ""),
@@ -207,7 +224,7 @@ def process_view(request: Request) -> Reply:
         {
             "server": server,
             "version": serve.version(server),
-            "interface": "wsgi" if "wsgi.version" in request.native else "asgi",
+            "interface": request.interface,
             "app": os.environ.get("APP", "none"),
             "pid": os.getpid(),
             "started": STARTED,
@@ -290,11 +307,25 @@ def alive(request: Request) -> Reply:
 
 
 def cached(request: Request) -> Reply:
-    """A page with a serial number that shows whether it was made anew: `public` for 60 s, or `private`."""
-    policies = {"public": "public, max-age=60", "private": "private, no-store"}
-    if request.value not in policies:
+    """A page that says how long it may be kept, and by whom: `value` is one of `POLICIES`.
+
+    The serial number shows whether it was made anew, `for` whom it was made, and `language` what the client wanted.
+    """
+    if request.value not in POLICIES:
         return not_found()
-    return as_json(200, {"serial": next(_serials), "pid": os.getpid()}, ("cache-control", policies[request.value]))
+    page = {
+        "serial": next(_serials),
+        "pid": os.getpid(),
+        "for": request.header("authorization") or request.header("cookie"),
+        "language": request.header("accept-language"),
+    }
+    return as_json(200, page, *POLICIES[request.value])._replace(delay=pause(request))
+
+
+def admin(request: Request) -> Reply:
+    """A page of the area that the proxies guard. Each visit is a line of the log, which no proxy can hide."""
+    print(f"admin: {request.value}", file=sys.stderr, flush=True)
+    return text(200, "the admin area\n", ("cache-control", "no-store"))
 
 
 ROUTES = (
@@ -314,6 +345,7 @@ ROUTES = (
     Route("/live", alive),
     Route("/ready", alive),
     Route("/cache/{value}", cached),
+    Route("/admin/{value}", admin),
 )
 WEBSOCKET_PATH = "/ws"
 
@@ -332,6 +364,6 @@ def match(method: str, path: str) -> tuple[Callable[[Request], Reply], str] | Re
         route = _BY_PATH.get(f"{prefix}/") if value else None
     if route is None or (value and not route.path.endswith("}")):
         return not_found()
-    if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
-        return not_allowed(route.methods)
+    if method not in route.answers:
+        return not_allowed(route)
     return route.handler, value

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Writes the two lines that depend on the site, then becomes NGINX (or `start.sh -t`: checks the configuration).
+# Writes the lines that depend on the site, then becomes NGINX (or `start.sh -t`: checks the configuration).
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "nginx: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "nginx: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
 
 # The port as a client writes it: nothing where it is the default one.
 port=":$HTTPS_PORT"
@@ -16,4 +17,20 @@ EOF
 cat > /run/nginx/alt-svc.conf <<EOF
 add_header Alt-Svc 'h3=":$HTTPS_PORT"; ma=86400' always;
 EOF
+cat > /run/nginx/login-rate.conf <<EOF
+limit_req_zone \$login_client zone=login:10m rate=${LOGIN_RATE}r/s;
+EOF
+
+# (!) An account that is not whole lets nobody in.
+umask 077
+user=${ADMIN_USER:-} hash=${ADMIN_PASSWORD_HASH:-}
+printf '%s:%s\n' "$user" "$hash" > /run/nginx/admin.users
+{
+  if [ -n "$user" ] && [ -n "$hash" ]; then
+    for range in ${ADMIN_ALLOW:-}; do echo "allow $range;"; done
+    echo 'auth_basic "admin";'
+    echo 'auth_basic_user_file /run/nginx/admin.users;'
+  fi
+  echo "deny all;"
+} > /run/nginx/admin.conf
 exec nginx -g "daemon off;" "$@"

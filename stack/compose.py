@@ -29,7 +29,8 @@ class Compose:
     """`docker compose` in this checkout with `environment` on top of the caller's own."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        self.environment = {**os.environ, **(environment or {})}
+        # Every profile: a proxy that is not asked for is still one of the stack. What starts is always named.
+        self.environment = {**os.environ, "COMPOSE_PROFILES": "*", **(environment or {})}
         bundle = images.ca_bundle()
         if bundle:
             self.environment.setdefault("CA_BUNDLE", bundle)
@@ -74,6 +75,10 @@ class Compose:
     def proxies(self) -> list[str]:
         """The services that publish ports: only proxies do."""
         return list(dict.fromkeys(port.service for port in self.ports()))
+
+    def default_proxies(self) -> list[str]:
+        """Those that run where none is asked for: the ones without a profile."""
+        return [name for name in self.proxies() if not self.config["services"][name].get("profiles")]
 
     def containers(self, service: str = "", everything: bool = False) -> list[str]:
         """The ids of the project's running containers; `everything`: stopped ones too."""

@@ -8,7 +8,7 @@ import re
 import shutil
 
 from apps import contract, serve
-from stack import ROOT, Problem, claims
+from stack import ROOT, Problem, claims, proxies
 
 TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
 TESTS_RECORD = ROOT / "docs/tests.json"
@@ -32,7 +32,7 @@ def servers() -> str:
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
             facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
-            named = contract.differences(server, interface) | contract.differences(server, interface, "caddy", "1.1")
+            named = [one for one in contract.DIFFERENCES if (one.server, one.interface) == (server, interface)]
             rows.append(
                 f"| [`{server}`](apps/servers/{interface}/{server}.sh) | {pinned(server)} | {interface} "
                 f"| {facts['workers']} | {len(named) or '–'} |"
@@ -44,8 +44,19 @@ def differences() -> str:
     """One row a named difference."""
     rows = ["| server | interface | what differs | where | why | upstream |", "|---|---|---|---|---|---|"]
     for one in contract.DIFFERENCES:
-        where = " ".join(filter(None, (one.proxy, one.http and f"HTTP/{one.http}"))) or "everywhere"
+        narrowed = (", ".join(one.apps), one.proxy, one.http and f"HTTP/{one.http}")
+        where = " ".join(filter(None, narrowed)) or "everywhere"
         rows.append(f"| {one.server} | {one.interface} | {one.what} | {where} | {one.reason} | {one.source} |")
+    return "\n".join(rows)
+
+
+def duties() -> str:
+    """One row a duty that not every proxy has."""
+    names = proxies.names()
+    rows = [f"| | {' | '.join(names)} | shown by |", "|---" * (len(names) + 2) + "|"]
+    for duty, test in proxies.DUTIES.items():
+        cells = [f"no: {why}" if (why := proxies.LACKS.get((name, duty))) else "yes" for name in names]
+        rows.append(f"| {duty} | {' | '.join(cells)} | `{test}` |")
     return "\n".join(rows)
 
 
@@ -61,6 +72,7 @@ def tests() -> str:
 PARTS = {
     "README.md": {"servers": servers, "claims": claims.summary, "tests": tests},
     "docs/servers.md": {"differences": differences},
+    "docs/proxies.md": {"duties": duties},
 }
 
 

@@ -1,4 +1,4 @@
-"""The three base images: the official ones, or stand-ins made from Debian packages where none can be pulled.
+"""The base images: the official ones, or stand-ins made from Debian packages where none can be pulled.
 
 `ensure` decides for each image once and remembers the decision by what is on the engine; `make images`
 (`ensure(anew=True)`) decides again. See images/README.md.
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from stack import ROOT, Problem, engine
@@ -18,21 +19,30 @@ from stack import ROOT, Problem, engine
 RELEASE = "forky"  # carries the Python, nginx and busybox that the official images of the day carry
 BASE = "stack-base:debian"
 PULL_SILENCE_SECONDS = 20  # a registry that says nothing for so long is not reached
-NEEDED_FROM = {"PYTHON_IMAGE": "python", "NGINX_IMAGE": "nginx", "CADDY_IMAGE": "caddy"}
+VERSION = {
+    "nginx": ("nginx", "-v"),
+    "caddy": ("caddy", "version"),
+    "traefik": ("traefik", "version"),
+    "apache": ("httpd", "-v"),
+}
 
 
 def official() -> dict[str, str]:
-    """The official images by build argument, from the one place that names them: compose.yaml."""
-    text = (ROOT / "compose.yaml").read_text()
-    return {name: re.search(rf"\$\{{{name}:-([^}}]+)\}}", text)[1] for name in NEEDED_FROM}  # type: ignore[index]
+    """The official images by what they carry (`python`, or a proxy), from the one place that names them."""
+    named = re.findall(r"\$\{([A-Z]+)_IMAGE:-([^}]+)\}", (ROOT / "compose.yaml").read_text())
+    return {name.lower(): image for name, image in named}
 
 
-def ensure(anew: bool = False) -> dict[str, str]:
-    """The base image for each build argument, pulled or made as need be; one line for each that was."""
+def ensure(proxies: Iterable[str] | None = None, anew: bool = False) -> dict[str, str]:
+    """The base image for each build argument, pulled or made as need be; one line for each that was.
+
+    For Python and `proxies`; for every proxy where none is named.
+    """
     chosen = {}
     reachable = True
-    for argument, image in official().items():
-        stand_in = f"stack-base:{NEEDED_FROM[argument]}"
+    wanted = official()
+    for name in wanted if proxies is None else ["python", *proxies]:
+        image, argument, stand_in = wanted[name], f"{name.upper()}_IMAGE", f"stack-base:{name}"
         named = os.environ.get(argument) or dotenv().get(argument)
         if named:
             chosen[argument] = named
@@ -44,13 +54,15 @@ def ensure(anew: bool = False) -> dict[str, str]:
             chosen[argument] = image
         else:
             reachable = False
-            chosen[argument] = make(NEEDED_FROM[argument], image)
+            chosen[argument] = make(name, image)
     return chosen
 
 
 def decide() -> None:
-    """`make images`: decides anew, and says what it decided."""
-    for argument, image in ensure(anew=True).items():
+    """`make images`: decides anew for the proxies that `make up` would run, and says what it decided."""
+    from stack import settings  # it imports this
+
+    for argument, image in ensure(settings.read(os.environ).proxies, anew=True).items():
         print(f"images: {argument}={image}")
 
 
@@ -111,7 +123,7 @@ def make(name: str, image: str) -> str:
 
 def version(tag: str, name: str) -> str:
     """What a base image carries, as its own program says."""
-    ask = {"python": ("python3", "--version"), "nginx": ("nginx", "-v"), "caddy": ("caddy", "version")}[name]
+    ask = VERSION.get(name, ("python3", "--version"))
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", ask[0], tag, *ask[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)

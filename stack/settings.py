@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     certs = given.get("CERTS", "")
     if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
         raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
+    edge(given)
     compose = Compose(choice.environment())
     limit = seconds(compose.config["services"]["app"]["stop_grace_period"])
     if limit <= choice.GRACE:
@@ -62,7 +64,30 @@ def read(environ: Mapping[str, str]) -> Settings:
     for name in wanted:
         if name not in known:
             raise Problem(f"PROXY={name} is not a proxy here: choose {', '.join(known)}")
-    return Settings(choice, compose, wanted or known, bool(wanted))
+    return Settings(choice, compose, wanted or compose.default_proxies(), bool(wanted))
+
+
+def edge(given: Mapping[str, str]) -> None:
+    """Refuses an account, addresses or a rate that a proxy would not start with, or that would shut out everybody."""
+    user, hashed = given.get("ADMIN_USER", ""), given.get("ADMIN_PASSWORD_HASH", "")
+    if bool(user) != bool(hashed):
+        raise Problem("ADMIN_USER and ADMIN_PASSWORD_HASH make one account: give both, or neither")
+    if user and not re.fullmatch(r"[A-Za-z0-9._@-]+", user):
+        raise Problem(f"ADMIN_USER={user} is not a name that can be used: give letters, digits and . _ @ -")
+    if hashed and not re.fullmatch(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}", hashed):
+        raise Problem(
+            f"ADMIN_PASSWORD_HASH={hashed} is not a bcrypt hash: give one in single quotes (see .env.example)"
+        )
+    for network in given.get("ADMIN_ALLOW", "").split():
+        try:
+            ip_network(network)
+        except ValueError:
+            raise Problem(
+                f"ADMIN_ALLOW holds {network}, which is not an address or network: give 192.0.2.0/24"
+            ) from None
+    rate = given.get("LOGIN_RATE", "")
+    if rate and not re.fullmatch(r"[1-9][0-9]{0,5}", rate):
+        raise Problem(f"LOGIN_RATE={rate} is not a number of requests per second: give a whole number from 1 to 999999")
 
 
 def spelling(makeflags: str) -> None:

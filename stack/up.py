@@ -41,8 +41,8 @@ def up(wanted: settings.Settings) -> None:
             f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
         )
     free_ports(compose, wanted.proxies)
-    compose.environment |= images.ensure()
-    build(compose)
+    compose.environment |= images.ensure(wanted.proxies)
+    build(compose, wanted.proxies)
     with undone_on_failure(compose, keep_volumes=wanted.by_acme):
         certificates(compose)
         for proxy in wanted.proxies:
@@ -107,16 +107,20 @@ def build_only() -> None:
     build(Compose(images.ensure()))
 
 
-def build(compose: Compose) -> None:
-    """Builds the images that are missing, showing each step, or out of date, saying so if it takes a while."""
-    if not all(images.exists(service["image"]) for service in compose.config["services"].values()):
+def build(compose: Compose, proxies: list[str] | None = None) -> None:
+    """Builds the images that are missing, showing each step, or out of date, saying so if it takes a while.
+
+    Those of `proxies` and of what each needs; of every proxy where none is named.
+    """
+    services = ["app", "certs", *(compose.proxies() if proxies is None else proxies)]
+    if not all(images.exists(compose.config["services"][name]["image"]) for name in services):
         print("up: building the images (half a minute the first time, longer on a slow network)", flush=True)
-        compose.run("build", capture=False)
+        compose.run("build", *services, capture=False)
         return
     notice = threading.Timer(4, print, ["up: rebuilding what has changed"], {"flush": True})
     notice.start()
     try:
-        compose.run("build", "--quiet")
+        compose.run("build", "--quiet", *services)
     finally:
         notice.cancel()
 

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from apps import serve
-from stack import docs, engine, images
+from stack import docs, engine, images, proxies
 from tests import live
 from tests.live import Stack
 
 STARTED = time.time()
-SERVED = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
+# Every server with the plain application, and every other application on one server. All of them on all: C26.
+SERVED = [(*pair, "bare") for pair in live.pairs()] + [
+    ("granian", interface, app) for interface in serve.INTERFACES for app in serve.apps(interface) if app != "bare"
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +30,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Ends on SIGTERM as on Ctrl-C: with every stack removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.addinivalue_line("markers", "duty(name): what the test shows, which a proxy may lack (stack/proxies.py)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is asked of which proxy.
+
+    A test of a duty that a proxy lacks must fail there. An HTTP version that it does not speak is not asked for. The
+    sweeps over every server go through the proxies that run by default, and through the others with two servers.
+    """
+    left_out = set()
+    for item in items:
+        given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+        proxy: str = given.get("proxy", "")
+        for mark in item.iter_markers("duty"):
+            if reason := proxies.LACKS.get((proxy, mark.args[0])):
+                item.add_marker(pytest.mark.xfail(reason=reason, raises=(AssertionError, KeyError), strict=True))
+        swept = given.get("served") or given.get("stoppable")
+        if proxy and (
+            given.get("version", "1.1") not in live.versions(proxy)
+            or (proxy not in live.PROXIES and swept and swept not in live.TWO_SERVERS)
+        ):
+            left_out.add(item)
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -52,7 +80,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Both proxies; the app is whatever the last test served."""
+    """Every proxy; the app is whatever the last test served."""
     live.sweep()
     one = Stack(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"))
     try:
@@ -69,7 +97,7 @@ def served(request: pytest.FixtureRequest, stack: Stack) -> Stack:
     return stack
 
 
-@pytest.fixture(params=live.PROXIES)
+@pytest.fixture(params=live.EVERY_PROXY)
 def proxy(request: pytest.FixtureRequest) -> str:
     """Each proxy."""
     return request.param

@@ -3,7 +3,6 @@
 import http.client
 import json
 import random
-import re
 import socket
 import ssl
 import subprocess
@@ -18,12 +17,21 @@ import niquests
 from testcontainers.compose import DockerCompose
 
 from apps import contract, serve
-from stack import ROOT, engine, images, up
+from stack import ROOT, engine, images, proxies, up
 from stack.compose import LABEL, Compose
 
-PROXIES = ("nginx", "caddy")
+PROXIES = ("nginx", "caddy")  # those that run by default: the sweeps over every server go through them
+EVERY_PROXY = tuple(proxies.names())
+TWO_SERVERS = {("granian", "asgi", "bare"), ("gunicorn", "wsgi", "bare"), ("granian", "asgi"), ("gunicorn", "wsgi")}
 VERSIONS = ("1.1", "2", "3")
 NAME = "localhost"
+# The account of the admin area, and more logins a second than the tests send. The hash is bcrypt at its lowest cost.
+ADMIN = ("ana", "a password")
+EDGE = {
+    "ADMIN_USER": ADMIN[0],
+    "ADMIN_PASSWORD_HASH": "$2a$04$GldI.lIKZcQoyMbhmnidP..1FrDk5wL4FHmSDpwqUvtkcAb4tLt9G",
+    "LOGIN_RATE": "1000",
+}
 PREFIX = f"stack-test-{zlib.crc32(str(ROOT).encode()):08x}"
 IMAGES = f"stack-{zlib.crc32(str(ROOT).encode()):08x}"
 
@@ -43,7 +51,7 @@ def free_port() -> int:
 
 def environment(name: str) -> dict[str, str]:
     """What makes a project the tests' own; the images are this checkout's."""
-    keys = ("NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "CADDY_HTTP_PORT", "CADDY_HTTPS_PORT")
+    keys = [f"{proxy.upper()}_{scheme}_PORT" for proxy in EVERY_PROXY for scheme in ("HTTP", "HTTPS")]
     ports = {key: str(free_port()) for key in keys}
     return {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}", "IMAGES": IMAGES, **ports, **images.ensure()}
 
@@ -59,22 +67,20 @@ def docker(*arguments: str, check: bool = True) -> str:
 
 def proxy_version(proxy: str) -> str:
     """The release of the proxy that the tests run, as its own program says."""
-    ask = {"nginx": ("nginx", "-v"), "caddy": ("caddy", "version")}[proxy]
-    said = docker("run", "--rm", "--network", "none", "--entrypoint", ask[0], f"{IMAGES}-{proxy}", *ask[1:])
-    return re.search(r"\d+\.\d+\.\d+", said)[0]  # type: ignore[index]
+    return images.version(f"{IMAGES}-{proxy}", proxy).split()[1]
 
 
 class Stack:
-    """Both proxies and one app, running; `serve` puts another server in the app's place."""
+    """Every proxy and one app, running; `serve` puts another server in the app's place."""
 
     def __init__(self, name: str, folder: Path, **more: str) -> None:
-        self.environment = environment(name) | more
+        self.environment = environment(name) | EDGE | more
         self.folder = folder
         env_file = folder / "stack.env"
-        env_file.write_text("".join(f"{key}={value}\n" for key, value in self.environment.items()))
+        env_file.write_text("".join(f"{key}='{value}'\n" for key, value in self.environment.items()))
         # In place of the user's .env, which is not the tests' business.
         self.compose = Compose(self.environment | {"COMPOSE_ENV_FILES": str(env_file)})
-        self.containers = DockerCompose(ROOT, env_file=str(env_file), wait=False)
+        self.containers = DockerCompose(ROOT, env_file=str(env_file), profiles=["*"], wait=False)
         self.serving: tuple[str, str, str] | None = None
         self.sessions: dict[tuple[str, str], niquests.Session] = {}
         self.used: dict[tuple[str, str], float] = {}
@@ -82,7 +88,7 @@ class Stack:
     def start(self) -> None:
         """Builds what changed and starts the proxies, without an app."""
         up.build(self.compose)
-        self.containers.services = ["nginx", "caddy"]
+        self.containers.services = list(EVERY_PROXY)
         self.containers.start()
         self.ca = self.folder / "ca.pem"
         self.ca.write_text(up.authority(self.compose))
@@ -115,7 +121,7 @@ class Stack:
         self.compose.__dict__.pop("config", None)
 
     def serve(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
-        """Runs that server in a new app container, and waits until both proxies reach it."""
+        """Runs that server in a new app container, and waits until every proxy reaches it."""
         if self.serving == (server, interface, app) and not more and self.compose.containers("app"):
             return
         self.settings(server, interface, app, **more)
@@ -124,9 +130,29 @@ class Stack:
         self.wait()
 
     def wait(self) -> None:
-        """Waits until the app answers, and through both proxies."""
+        """Waits until the app answers, and through every proxy."""
         up.wait_for_app(self.compose, self.compose.containers("app", everything=True))
-        up.wait_for_proxies(self.compose, list(PROXIES))
+        up.wait_for_proxies(self.compose, list(EVERY_PROXY))
+
+    @contextmanager
+    def variant(self, proxy: str, **settings: str) -> Iterator[str]:
+        """One more container of a proxy, with other settings, beside the first; its address."""
+        words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
+        one = self.compose.run("run", "--detach", "--no-deps", *words, proxy).split()[-1]
+        try:
+            template = f'{{{{(index .NetworkSettings.Networks "{self.compose.project}_edge").IPAddress}}}}'
+            address = self.compose.inspect(one, template)
+            assert eventually(lambda: is_open(address, 8443)), self.compose.logs(one)
+            yield address
+        finally:
+            docker("rm", "--force", one)
+
+    def connection(self, address: str) -> http.client.HTTPConnection:
+        """A client of the proxy's container at `address`, under the site's name, that sends any path as it is."""
+        connection = http.client.HTTPConnection(NAME, timeout=20)
+        plain = socket.create_connection((address, 8443), timeout=20)
+        connection.sock = self.tls().wrap_socket(plain, server_hostname=NAME)
+        return connection
 
     def app(self) -> str:
         """The app's container."""
@@ -186,6 +212,13 @@ class Stack:
     def get(self, proxy: str, path: str, version: str = "1.1", **more: Any) -> niquests.Response:
         """One GET."""
         return self.request(proxy, "GET", path, version, **more)
+
+    def as_written(self, proxy: str, path: str, version: str = "1.1", **headers: str) -> niquests.Response:
+        """One GET of a path as it is written here: the client neither decodes nor tidies it."""
+        session = self.session(proxy, version)
+        request = session.prepare_request(niquests.Request("GET", f"{session.base_url}/", headers=headers))
+        request.url = f"{session.base_url}{path}"
+        return session.send(request, timeout=20, allow_redirects=False)
 
     def sender(self, proxy: str, version: str) -> contract.Send:
         """The client as the contract wants one."""
@@ -250,6 +283,20 @@ def eventually(what: Any, seconds: float = 10) -> Any:
     while not (value := what()) and time.monotonic() < until:
         time.sleep(0.1)
     return value
+
+
+def is_open(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def versions(proxy: str) -> tuple[str, ...]:
+    """The HTTP versions that a proxy speaks."""
+    return tuple(one for one in VERSIONS if (proxy, f"HTTP/{one}") not in proxies.LACKS)
 
 
 def pairs() -> list[tuple[str, str]]:

@@ -58,12 +58,12 @@ def application(interface: str, name: str) -> Any:
 
 @pytest.mark.parametrize("name", serve.apps("wsgi"))
 def test_a_wsgi_application_keeps_the_contract(name: str) -> None:
-    assert contract.verify(wsgi_sender(application("wsgi", name))) == {}
+    assert contract.verify(wsgi_sender(application("wsgi", name)), contract.CHECKS + contract.GUARDED) == {}
 
 
 @pytest.mark.parametrize("name", serve.apps("asgi"))
 def test_an_asgi_application_keeps_the_contract(name: str) -> None:
-    assert contract.verify(asgi_sender(application("asgi", name))) == {}
+    assert contract.verify(asgi_sender(application("asgi", name)), contract.CHECKS + contract.GUARDED) == {}
 
 
 @pytest.mark.parametrize("name", serve.apps("wsgi"))

@@ -102,8 +102,8 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("SERVER=../granian", "is not a server here"),
         ("INTERFACE=cgi", "INTERFACE=cgi is not an interface: choose asgi, wsgi"),
         ("SERVER=wsgiref INTERFACE=asgi", "INTERFACE=asgi is not one that wsgiref serves here: choose wsgi"),
-        ("APP=nope", "APP=nope is not an application for granian here: choose bare, flask, starlette"),
-        ("APP=flask INTERFACE=asgi", "APP=flask is not an asgi application here: choose bare, starlette"),
+        ("APP=nope", "APP=nope is not an application for granian here: choose bare, blacksheep, bottle, django,"),
+        ("APP=flask INTERFACE=asgi", "APP=flask is not an asgi application here: choose bare, blacksheep, django,"),
         ("WORKERS=0", "WORKERS=0 is not a number that can be used: give a whole number from 1 to 256"),
         ("WORKERS=abc", "WORKERS=abc is not a number that can be used: give a whole number from 1 to 256"),
         ("WORKERS=-1", "WORKERS=-1 is not"),
@@ -119,6 +119,10 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("CADDY_HTTP_PORT=8123 NGINX_HTTP_PORT=8123", "CADDY_HTTP_PORT and NGINX_HTTP_PORT are both 8123"),
         ("CERTS=/nonexistent", "CERTS=/nonexistent is not a folder"),
         ("SERVER=daphne WORKERS=2", "WORKERS=2 cannot be: daphne is one process"),
+        ("ADMIN_USER=ana", "ADMIN_USER and ADMIN_PASSWORD_HASH make one account: give both, or neither"),
+        ("ADMIN_USER=ana ADMIN_PASSWORD_HASH=secret", "ADMIN_PASSWORD_HASH=secret is not a bcrypt hash"),
+        ("ADMIN_ALLOW=10.0.0.1/8", "ADMIN_ALLOW holds 10.0.0.1/8, which is not an address or network"),
+        ("LOGIN_RATE=0", "LOGIN_RATE=0 is not a number of requests per second"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
     ],
 )  # fmt: skip
@@ -253,6 +257,27 @@ def test_one_proxy_alone(checkout: Checkout) -> None:
     assert containers(checkout, "nginx") and not containers(checkout, "caddy")
 
 
+@pytest.mark.parametrize("proxy", [name for name in live.EVERY_PROXY if name not in live.PROXIES])
+def test_a_proxy_with_a_profile_runs_where_it_is_asked_for(checkout: Checkout, proxy: str) -> None:
+    started = checkout.make("up", f"PROXY={proxy}", "SERVER=uvicorn")
+    assert started.returncode == 0, started.stderr
+    port = checkout.environment[f"{proxy.upper()}_HTTPS_PORT"]
+    assert re.search(rf"^  {proxy} +https://localhost:{port} ", started.stdout, re.MULTILINE), started.stdout
+    assert not containers(checkout, "nginx") and not containers(checkout, "caddy")
+    before = containers(checkout, proxy)
+    swapped = checkout.make("up", f"PROXY={proxy}", "SERVER=granian")
+    assert swapped.returncode == 0 and re.search(r"server +granian \d", swapped.stdout), swapped.stderr
+    assert containers(checkout, proxy) == before != [], "the proxy was replaced"
+    assert checkout.make("trust").returncode == 0
+    shown = checkout.make("ps").stdout
+    assert re.search(rf"^{proxy} .*running.*:{port}$", shown, re.MULTILINE), shown
+    # Without its name, the two of always: it is left alone, and not started.
+    assert checkout.make("up", "SERVER=granian").returncode == 0
+    assert containers(checkout, "nginx") and containers(checkout, "caddy") and containers(checkout, proxy) == before
+    assert checkout.make("down").returncode == 0
+    assert checkout.left() == []
+
+
 MINE = '''"""An application of one's own."""
 
 from apps import gateway
@@ -288,8 +313,11 @@ def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path
         assert site.make("trust").returncode == 0
     finally:
         assert site.make("down").returncode == 0
-        images = [f"{live.IMAGES}-site-{name}" for name in ("app", "nginx", "caddy", "certs")]
-        live.docker("image", "rm", *images, check=False)
+        images = [f"{live.IMAGES}-site-{name}" for name in ("app", "certs", *live.EVERY_PROXY)]
+        made = {name for name in images if engine.output("docker", "image", "inspect", name)}
+        live.docker("image", "rm", *made, check=False)
+    wanted = {f"{live.IMAGES}-site-{name}" for name in ("app", "certs", "caddy")}
+    assert made == wanted, "what was not asked for was built"
 
 
 def test_plain_compose_up_runs_the_same_stack(checkout: Checkout) -> None:

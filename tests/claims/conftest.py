@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -138,8 +139,8 @@ def conditions(config: pytest.Config) -> dict[str, Any]:
     run = ("run", "--rm", "--network", "none", "--entrypoint")
     inside = json.loads(live.docker(*run, "python3", f"{live.IMAGES}-app", "-c", code))
     lines = (ROOT / "requirements/app.in").read_text().splitlines()
-    wanted = ["python", *sorted(line.partition("[")[0] for line in lines if line[:1].isalpha())]
-    versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.PROXIES}
+    wanted = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
+    versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.EVERY_PROXY}
     config.stash[CONDITIONS] = {
         "versions": versions,
         "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, {engine.describe()}",

@@ -1,0 +1,17 @@
+#!/bin/bash
+# Checks what depends on the site, then becomes Apache (or `start.sh -t`: checks the configuration).
+# Apache reads DOMAIN, FIRST_NAME and AUTHORITY_PORT from the environment: ${…} in site.conf.
+set -eu
+for name in $DOMAIN; do
+  case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
+done
+case $HTTPS_PORT in '' | *[!0-9]*) echo "apache: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+
+# The port as a client writes it: nothing where it is the default one.
+AUTHORITY_PORT=":$HTTPS_PORT"
+[ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
+export AUTHORITY_PORT FIRST_NAME="${DOMAIN%% *}"
+
+# kB: no file of this process grows larger, so that a body that comes in chunks cannot fill /tmp (snippets/limits.conf).
+ulimit -f 10240
+exec httpd -DFOREGROUND -f /usr/local/apache2/conf/httpd.conf "$@"

@@ -1,0 +1,1 @@
+"""What measures: the engine's counters now, load and reports to come."""

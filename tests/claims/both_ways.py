@@ -1,0 +1,105 @@
+"""Which interfaces does a framework's own application object answer on? Every object is called both ways.
+
+Runs inside the app's container, with the releases of the image. Prints, by framework and interface, "" where some
+object of that framework answered GET / rightly, and otherwise how the last one failed; also for ASGI through a2wsgi.
+"""
+
+import asyncio
+import io
+import json
+import logging
+from importlib import import_module
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
+
+from apps import serve
+
+HELLO = b"Hello, world!\n"
+
+
+def by_wsgi(site: Any) -> bytes:
+    """The body of GET / as a WSGI server asks for it (PEP 3333)."""
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    return b"".join(site(environ, lambda status, headers, exc_info=None: None))
+
+
+def by_asgi(site: Any) -> bytes:
+    """The body of GET / as an ASGI server asks for it (ASGI 3)."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": b"/",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def ask() -> None:
+        asked = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if asked.is_set():
+                await asyncio.Event().wait()  # a client that stays
+            asked.set()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(event: dict[str, Any]) -> None:
+            sent.append(event)
+
+        await asyncio.wait_for(site(scope, receive, send), 10)
+
+    asyncio.run(ask())
+    return b"".join(event.get("body", b"") for event in sent)
+
+
+def failure(call: Any, site: Any) -> str:
+    """How that call of the object fails; "" where it answers."""
+    try:
+        body = call(site)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if body == HELLO else f"not the answer: {body[:60]!r}"
+
+
+def main() -> None:
+    """Asks every object of every framework."""
+    logging.disable()
+    objects: dict[str, list[Any]] = {"tornado": [import_module("apps.tornado_native").site]}
+    for interface in serve.INTERFACES:
+        for name in serve.apps(interface):
+            if name != "bare":
+                objects.setdefault(name, []).append(import_module(f"apps.{interface}.{name}").site)
+    ways = {"wsgi": by_wsgi, "asgi": by_asgi, "asgi through a2wsgi": lambda site: by_asgi(WSGIMiddleware(site))}
+    answers = {}
+    for name, sites in sorted(objects.items()):
+        failures = {way: [failure(call, site) for site in sites] for way, call in ways.items()}
+        answers[name] = {way: "" if "" in said else said[-1] for way, said in failures.items()}
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()

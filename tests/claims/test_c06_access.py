@@ -1,0 +1,307 @@
+"""C06: the web server controls who may see what, in every spelling of the path."""
+
+import base64
+import contextlib
+import re
+import socket
+import uuid
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from apps import contract
+from stack import ROOT
+from tests import live
+from tests.claims import Claim, Conclusion, Finding, Table, stock
+from tests.live import PROXIES, Stack, eventually
+
+CLAIM = Claim("C06", "The web server controls access: authentication and authorisation")
+
+# All that a client may write for /admin/x, or that one of the parties could take for it.
+SPELLINGS = [
+    "/admin/x",
+    "/admin/x?a=/../b",
+    "/admin/x#/../..",
+    "//admin/x",
+    "///admin//x",
+    "/admin//x",
+    "/./admin/x",
+    "/.//admin/x",
+    "/x/../admin/x",
+    "/static/../admin/x",
+    "/static/..%2fadmin/x",
+    "/static%2f..%2fadmin%2fx",
+    "/login/..%2f/admin/x",
+    "/admin/../admin/x",
+    "/admin/..",
+    "/admin/%2e%2e",
+    "/admin/.%2E?a",
+    "/admin/..#a",
+    "/admin/.",
+    "/admin%2fx",
+    "/admin%2f..",
+    "/%2fadmin/x",
+    "/%61dmin/x",
+    "/%61%64%6d%69%6e%2f%78",
+    "/%2561dmin/x",
+    "/admin%252fx",
+    "/Admin/x",
+    "/ADMIN/x",
+    "/admin;a/x",
+    "/admin;/x",
+    "/admin/x;a",
+    "/admin%3b/x",
+    "/admin%5cx",
+    "/admin%00/x",
+    "/admin/x%00",
+    "/admin%20/x",
+    "/%c0%afadmin/x",
+    "/ws/../admin/x",
+    "/ws/admin/x",
+    "/admin",
+    "/admin/",
+]
+REFUSED = {400, 401, 403, 404}
+
+
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest) -> str:
+    """Each proxy that guards an admin area."""
+    return request.param
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+PAGE = b"the admin area"
+ACCOUNT = basic(*live.ADMIN)
+STRANGERS = {
+    "nobody": {},
+    "a wrong password": basic(live.ADMIN[0], "a guess"),
+    "an empty password": basic(live.ADMIN[0], ""),
+    "an empty name": basic("", ""),
+    "the hash for a password": basic(live.ADMIN[0], live.EDGE["ADMIN_PASSWORD_HASH"]),
+    "another user": basic("eve", live.ADMIN[1]),
+    "another scheme": {"Authorization": "Bearer " + ACCOUNT["Authorization"].split()[1]},
+    "a forwarded user": {"X-Remote-User": live.ADMIN[0], "Remote-User": live.ADMIN[0]},
+    "another path in a header": {"X-Original-URL": "/", "X-Rewrite-URL": "/", "X-Forwarded-Prefix": "/admin"},
+}
+
+
+def visits(stack: Stack) -> list[str]:
+    """What the application's handler wrote each time that it was reached, in its own log."""
+    return [line for line in live.docker("logs", stack.app()).splitlines() if line.startswith("admin: ")]
+
+
+@contextlib.contextmanager
+def reached_by(stack: Stack, *expected: str) -> Iterator[None]:
+    """The handler is reached with these values meanwhile, and no others.
+
+    It ends with a visit that is let in, so that the log is known to be complete: its lines come in order.
+    """
+    before = len(visits(stack))
+    yield
+    last = uuid.uuid4().hex
+    let_in(stack, "nginx", last)
+    assert eventually(lambda: visits(stack)[-1:] == [f"admin: {last}"]), "the handler cannot be seen in the log"
+    assert visits(stack)[before:-1] == [f"admin: {value}" for value in expected]
+
+
+def let_in(stack: Stack, proxy: str, value: str, version: str = "1.1") -> None:
+    answer = stack.as_written(proxy, f"/admin/{value}", version, **ACCOUNT)
+    assert (answer.status_code, answer.content) == (200, contract.GUARDED[0].body)
+
+
+def test_no_spelling_of_the_path_reaches_the_admin_area(served: Stack, finding: Finding) -> None:
+    with reached_by(served, *PROXIES):
+        for proxy in PROXIES:
+            for path in SPELLINGS:
+                answer = served.as_written(proxy, path)
+                assert answer.status_code in REFUSED, (proxy, path)
+                assert answer.content != contract.GUARDED[0].body, (proxy, path)
+            let_in(served, proxy, proxy)
+    assert served.serving
+    finding.setdefault("applications", []).append("-".join(served.serving))
+
+
+@pytest.fixture
+def app(stack: Stack) -> None:
+    """Any server: what it makes of a path is tested above."""
+    stack.serve("granian", "asgi")
+
+
+@pytest.mark.usefixtures("app")
+def test_no_spelling_gets_in_over_any_version_of_http(stack: Stack, proxy: str, version: str, finding: Finding) -> None:
+    with reached_by(stack, "control"):
+        for path in SPELLINGS:
+            answer = stack.as_written(proxy, path, version)
+            assert answer.status_code in REFUSED, path
+            finding.setdefault("answers", {}).setdefault(path, {})[proxy] = answer.status_code
+        let_in(stack, proxy, "control", version)
+    finding.setdefault("versions", {}).setdefault(proxy, []).append(version)
+
+
+@pytest.mark.usefixtures("app")
+def test_the_spellings_arrive_as_they_are_written(stack: Stack, proxy: str, version: str) -> None:
+    mark = uuid.uuid4().hex
+    paths = [
+        f"{path}{'&' if '?' in path else '?'}{mark}" for path in SPELLINGS if "#" not in path and "%00" not in path
+    ]
+    for path in paths:
+        stack.as_written(proxy, path, version)
+
+    def seen() -> list[str]:
+        lines = stack.log_lines(proxy)
+        return [path for one in lines if mark in (path := one.get("path") or one.get("request", {}).get("uri", ""))]
+
+    assert eventually(lambda: len(seen()) == len(paths))
+    assert [path.lower() for path in seen()] == [path.lower() for path in paths]
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://localhost/admin/x",
+        "http://localhost//admin/x",
+        "https://localhost/admin/..",
+        "http://nginx/x/../admin/x",
+    ],
+)
+def test_a_whole_url_in_the_request_line_gets_nobody_in(stack: Stack, proxy: str, target: str) -> None:
+    with reached_by(stack):
+        answer = stack.raw(proxy, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert int(answer.split()[1]) in REFUSED, answer[:200]
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize("who", STRANGERS)
+def test_a_stranger_is_refused(stack: Stack, proxy: str, who: str) -> None:
+    with reached_by(stack):
+        answer = stack.as_written(proxy, "/admin/x", **STRANGERS[who])
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame of HTTP/2 (RFC 9113, 4.1)."""
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def get_in_tunnel(path: str) -> bytes:
+    """What a client sends once its upgrade is taken: the preface, its settings, and a GET in HPACK literals."""
+    fields = b"\x82\x86" + bytes((4, len(path))) + path.encode() + bytes((1, 9)) + b"localhost"
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 0x5, 3, fields)
+
+
+def tunnelled(connection: socket.socket, outside: str, inside: str) -> tuple[bytes, bytes]:
+    """The first words of the answer to an upgrade to h2c on one path, and what a request for another then brings."""
+    connection.sendall(
+        f"GET {outside} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n".encode()
+    )
+    connection.settimeout(2)
+    first = connection.recv(65536)
+    answer = first
+    with contextlib.suppress(OSError):
+        connection.sendall(get_in_tunnel(inside))
+        while PAGE not in answer and (piece := connection.recv(65536)):
+            answer += piece
+    return first, answer
+
+
+def test_no_upgrade_gets_in(stack: Stack, proxy: str, finding: Finding) -> None:
+    stack.serve("hypercorn", "asgi")
+    with reached_by(stack, "alone"):
+        # Alone, the server is talked into a tunnel, in which no rule of a proxy would hold.
+        with socket.create_connection((stack.address("app", "backend"), 8000), timeout=10) as plain:
+            first, answer = tunnelled(plain, "/", "/admin/alone")
+        assert first.startswith(b"HTTP/1.1 101 ") and PAGE in answer
+        for outside, status in (("/", 200), ("/admin/outside", 401)):
+            with stack.socket(proxy) as connection:
+                first, answer = tunnelled(connection, outside, "/admin/inside")
+            assert first.startswith(b"HTTP/1.1 %d " % status), first[:200]
+            assert PAGE not in answer
+    finding.setdefault("tunnel", []).append(proxy)
+
+
+STOCK = {
+    "nginx": "server { listen 8080; location /admin/ { deny all; } location / { proxy_pass http://app:8000; } }",
+    "caddy": "http://:8080 {\n respond /admin/* 403\n reverse_proxy app:8000\n}",
+}
+
+
+@pytest.mark.parametrize("proxy", STOCK)
+def test_a_stock_rule_for_the_admin_area_has_a_hole(stack: Stack, proxy: str, finding: Finding, tmp_path: Path) -> None:
+    stack.serve("granian", "asgi")
+    with reached_by(stack, ".."), stock.proxy(stack, proxy, STOCK[proxy], tmp_path) as one:
+        connection = HTTPConnection(one.address, 8080, timeout=20)
+        for path, let_through in (("/admin/x", False), ("/admin/..", True)):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert (answer.status, PAGE in answer.read()) == ((200, True) if let_through else (403, False))
+        connection.close()
+    finding["stock"] = ["/admin/.."]
+
+
+def test_nobody_is_let_in_by_default(stack: Stack, proxy: str, finding: Finding) -> None:
+    stack.serve("granian", "asgi")
+    with reached_by(stack), stack.variant(proxy, ADMIN_USER="", ADMIN_PASSWORD_HASH="") as address:
+        for headers in (ACCOUNT, *STRANGERS.values()):
+            assert status(stack, address, headers) == 403
+    finding.setdefault("default", {})[proxy] = 403
+
+
+def test_the_hash_of_the_example_opens_the_area(stack: Stack, proxy: str) -> None:
+    stack.serve("granian", "asgi")
+    example = (ROOT / ".env.example").read_text()
+    command = re.search(r"^# docker compose run (.* hash-password .*)$", example, re.MULTILINE)
+    assert command, "the example names no command"
+    hashed = stack.compose.run("run", "-T", *command[1].split(), "--plaintext", "another password").strip()
+    with reached_by(stack, "x"), stack.variant(proxy, ADMIN_USER="eve", ADMIN_PASSWORD_HASH=hashed) as address:
+        assert status(stack, address, basic("eve", "another password")) == 200
+        assert status(stack, address, basic("eve", live.ADMIN[1])) == 401
+        assert status(stack, address, ACCOUNT) == 401
+
+
+def test_an_account_opens_nothing_from_an_address_that_is_not_allowed(stack: Stack, proxy: str) -> None:
+    stack.serve("granian", "asgi")
+    allowed = {"X-Forwarded-For": "192.0.2.7", "X-Real-IP": "192.0.2.7", "Forwarded": "for=192.0.2.7"}
+    with reached_by(stack), stack.variant(proxy, ADMIN_ALLOW="192.0.2.0/24 2001:db8::/32") as address:
+        assert status(stack, address, ACCOUNT) == 403
+        assert status(stack, address, ACCOUNT | allowed) == 403, "the client has named its own address"
+    with reached_by(stack, "x"), stack.variant(proxy, ADMIN_ALLOW=f"192.0.2.0/24 {stack.gateway()}") as address:
+        assert status(stack, address, ACCOUNT) == 200
+        assert status(stack, address, {}) == 401, "the right address opens nothing without the account"
+
+
+def status(stack: Stack, address: str, headers: dict[str, str]) -> int:
+    connection = stack.connection(address)
+    try:
+        connection.request("GET", "/admin/x", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def conclude(found: Finding) -> Conclusion:
+    """Holds if each proxy kept every stranger out; the tests above have seen that nobody came past."""
+    kept = all(
+        found["default"].get(proxy) == 403
+        and sorted(found["versions"].get(proxy, [])) == sorted(live.VERSIONS)
+        and proxy in found["tunnel"]
+        for proxy in PROXIES
+    )
+    evidence = (
+        f"{len(SPELLINGS)} spellings of `/admin/x` without credentials, through {len(PROXIES)} proxies to "
+        f"{len(found['applications'])} pairs of server and application, over HTTP/1.1, 2 and 3 and into an "
+        "`Upgrade: h2c` tunnel: the application's handler was reached by none, and by every control with the account. "
+        f"A stock rule for `/admin/` lets {', '.join(f'`{path}`' for path in found['stock'])} through."
+    )
+    rows = [[f"`{path}`", *(str(of.get(proxy, "")) for proxy in PROXIES)] for path, of in found["answers"].items()]
+    note = "Without credentials, in front of granian and the bare ASGI application: 400 and 401 are the proxy's words."
+    table = Table("What each spelling is answered", ["path", *PROXIES], rows, note)
+    return Conclusion("holds" if kept else "holds with a limit", evidence, (table,))

@@ -1,0 +1,85 @@
+"""C08: the web server serves what is static by itself, and hands what is dynamic to the application."""
+
+import pytest
+
+from stack import ROOT
+from tests import live
+from tests.claims import Claim, Conclusion, Finding
+from tests.live import PROXIES, VERSIONS, Stack, eventually
+
+CLAIM = Claim(
+    "C08",
+    "The web server serves static content; it can't run a language, so it forwards dynamic requests",
+    also=("test_static_files_come_from_the_proxy", "test_no_spelling_of_a_path_leaves_the_static_folder"),
+)
+FILE = ROOT / "apps/static/hello.txt"
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+@pytest.fixture(autouse=True)
+def app(stack: Stack) -> None:
+    """Any server will do."""
+    stack.serve("granian", "asgi")
+
+
+@pytest.fixture(params=PROXIES)
+def proxy(request: pytest.FixtureRequest) -> str:
+    """Each proxy that serves files."""
+    return request.param
+
+
+def test_static_files_are_served_while_the_app_is_away(stack: Stack, finding: Finding) -> None:
+    live.docker("stop", stack.app())
+    stack.serving = None
+    for proxy in PROXIES:
+        for version in VERSIONS:
+            answer = stack.get(proxy, "/static/hello.txt", version, headers=PLAIN)
+            assert (answer.status_code, answer.content) == (200, FILE.read_bytes())
+        away = stack.get(proxy, "/").status_code
+        assert away in (502, 503, 504), "the app is still there"
+        finding.setdefault("away", {})[proxy] = [200, away]
+
+
+def test_dynamic_requests_go_to_the_app(stack: Stack, proxy: str) -> None:
+    for path, asked in (("/process", True), ("/static/hello.txt", False)):
+        name = stack.get(proxy, path).headers["x-request-id"]
+        line = eventually(lambda name=name: [x for x in stack.log_lines(proxy) if name in (x.get("id"), x.get("uuid"))])
+        assert bool(line[0]["upstream"]) == asked, line
+
+
+def test_what_is_dynamic_is_what_the_application_server_says(stack: Stack, finding: Finding) -> None:
+    for server in ("granian", "uvicorn"):
+        stack.serve(server, "asgi")
+        for proxy in PROXIES:
+            said = stack.get(proxy, "/process").json()["server"]
+            assert said == server
+            finding.setdefault("dynamic", {}).setdefault(proxy, []).append(said)
+
+
+def test_ranges_and_conditions_are_honoured(stack: Stack, proxy: str, version: str) -> None:
+    def get(**headers: str) -> tuple[int, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = stack.get(proxy, "/static/hello.txt", version, headers=PLAIN | named)
+        return answer.status_code or 0, answer.content or b""
+
+    whole = FILE.read_bytes()
+    seen = stack.get(proxy, "/static/hello.txt", version, headers=PLAIN).headers
+    assert get(Range="bytes=-4") == (206, whole[-4:])
+    assert get(Range="bytes=3-") == (206, whole[3:])
+    assert get(Range=f"bytes={len(whole)}-")[0] == 416
+    assert get(Range="bytes=0-1", If_Range=seen["etag"]) == (206, whole[:2])
+    assert get(Range="bytes=0-1", If_Range='"another"') == (200, whole)
+    assert get(If_None_Match=seen["etag"]) == get(If_Modified_Since=seen["last-modified"]) == (304, b"")
+    assert get(If_None_Match='"another"') == (200, whole)
+
+
+def conclude(found: Finding) -> Conclusion:
+    """Holds if each proxy serves files without the app and everything else from it."""
+    holds = all(found["away"][proxy][0] == 200 and len(found["dynamic"][proxy]) == 2 for proxy in PROXIES)
+    statuses = ", ".join(f"{found['away'][proxy][1]} from {proxy}" for proxy in PROXIES)
+    evidence = (
+        f"With the application stopped, {len(PROXIES)} proxies answer 200 for a file over HTTP/1.1, 2 and 3 (ranges, "
+        f"ETag, 304 and a .gz beside it included), and a "
+        f"dynamic path with {statuses}; running, it is what answers there."
+    )
+    return Conclusion("holds" if holds else "holds with a limit", evidence)

@@ -1,0 +1,53 @@
+"""C29: client → web server → application server (workers) → application, followed through one request."""
+
+import pytest
+
+from tests.claims import Claim, Conclusion, Finding
+from tests.live import PROXIES, Stack, eventually
+
+CLAIM = Claim(
+    "C29",
+    "In production it looks like: client → web server → application server (workers) → application",
+    also=("test_the_app_is_reached_through_the_proxies_only", "test_every_application_keeps_the_contract"),
+)
+# Who a process is and who started it, from the container's own process table.
+PARENT = "import sys; print(open(f'/proc/{sys.argv[1]}/stat').read().rpartition(')')[2].split()[1])"
+
+
+@pytest.fixture(autouse=True)
+def app(stack: Stack) -> None:
+    """Any server with workers will do."""
+    stack.serve("gunicorn", "asgi")
+
+
+def test_one_request_is_seen_by_every_part(stack: Stack, proxy: str, finding: Finding) -> None:
+    answer = stack.get(proxy, "/request")
+    name = answer.headers["x-request-id"]
+    assert answer.json()["headers"]["x-request-id"] == name, "the application had another request"
+    logged = eventually(lambda: [line for line in stack.log_lines(proxy) if name in (line.get("id"), line.get("uuid"))])
+    assert len(logged) == 1
+    worker = stack.get(proxy, "/process").json()["pid"]
+    master = stack.in_app(f"import sys; sys.argv = ['', '{worker}']; {PARENT}")
+    command = stack.in_app(f"print(open('/proc/{master}/cmdline').read().replace(chr(0), ' '))")
+    peer = answer.json()["headers"]["x-forwarded-for"]
+    finding[proxy] = {
+        "client": peer == stack.gateway(),
+        "asked by": logged[0]["upstream"].rpartition(":")[0] == stack.address("app", "backend"),
+        "a worker answered, started by": command.split()[1].rpartition("/")[2],
+        "worker is not its master": worker != int(master),
+    }
+
+
+def conclude(found: Finding) -> Conclusion:
+    """Holds if each request was seen by the proxy, a worker with a master above it, and the application."""
+    whole = all(
+        one["client"] and one["asked by"] and one["worker is not its master"] and one["a worker answered, started by"]
+        for one in found.values()
+    )
+    master = found[PROXIES[0]]["a worker answered, started by"]
+    evidence = (
+        f"One request id in the reply, the log of the proxy and the application's own view, through {len(PROXIES)} "
+        f"proxies; it was answered by a worker process that {master} had started; "
+        "the client's address came along, and the application's port is not published."
+    )
+    return Conclusion("holds" if whole else "never was", evidence)

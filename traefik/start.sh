@@ -1,0 +1,28 @@
+#!/bin/sh
+# Writes the published port into the static configuration, then becomes Traefik (or `start.sh --check`: starts it, asks
+# it for its health, and ends: Traefik has no command that only judges a configuration).
+set -eu
+for name in $DOMAIN; do
+  case $name in *[!A-Za-z0-9.-]*) echo "traefik: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
+done
+case $HTTPS_PORT in '' | *[!0-9]*) echo "traefik: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+sed "s/: HTTPS_PORT/: $HTTPS_PORT/" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
+[ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
+
+traefik --configFile=/run/traefik/traefik.yaml > /run/traefik/check.log 2>&1 &
+wrong() { grep -E '"level":"(error|fatal)"' /run/traefik/check.log; }
+tries=0
+until healthcheck.sh || wrong > /dev/null || ! kill -0 $! 2>/dev/null || [ "$tries" -ge 100 ]; do
+  tries=$((tries + 1))
+  sleep 0.1
+done
+healthy=no
+! healthcheck.sh || healthy=yes
+kill $! 2>/dev/null || true
+wait $! || true
+# What is healthy may still have left out a router that it did not understand: it says so.
+if [ $healthy = no ] || wrong; then
+  cat /run/traefik/check.log >&2
+  exit 1
+fi
+echo "traefik: the configuration is valid"
