@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apps import contract
+from apps import contract, serve
 from stack import ROOT
 from stack.compose import LABEL
 from tests import live
@@ -19,6 +19,11 @@ from tests.live import Stack
 PROBES = Path(__file__).parent / "probes"
 EXAMPLES = ROOT / "apps/examples"
 ASGI = [server for server, interface in live.pairs() if interface == "asgi"]
+ONE_PROCESS = [
+    (server, interface)
+    for server, interface in live.pairs()
+    if serve.facts(ROOT / f"apps/servers/{interface}/{server}.sh").get("workers", "").startswith("one")
+]
 WSGI = [server for server, interface in live.pairs() if interface == "wsgi"]
 
 
@@ -126,7 +131,7 @@ def serving(stack: Stack, server: str, interface: str, file: Path | str = "bare"
     if isinstance(file, Path):
         options += ["--volume", f"{file}:/srv/apps/{interface}/{name}.py:ro,z"]
     settings = {"SERVER": server, "INTERFACE": interface, "APP": name, "WORKERS": "1", "THREADS": "4"} | more
-    if server in ("daphne", "wsgiref"):
+    if (server, interface) in ONE_PROCESS:
         settings.pop("WORKERS")
     for key, value in settings.items():
         options += ["--env", f"{key}={value}"]

@@ -64,15 +64,16 @@ def conclude(found: Finding) -> Conclusion:
     late = (EVENTS - 1) * PAUSE / 2
     streams = [server for server, seconds in ahead_of["wsgi"].items() if seconds > late]
     number = len(crowd["wsgi"])
-    held = {interface: [one["held"] for one in crowd[interface].values()] for interface in crowd}
-    waits = [server for server, one in crowd["wsgi"].items() if one["next"] is None]
+    held = {interface: [crowd[interface][server]["held"] for server in crowd[interface]] for interface in crowd}
+    held["wsgi"] = [crowd["wsgi"][server]["held"] for server in streams] or [0]
+    waits = [server for server in streams if crowd["wsgi"][server]["next"] is None]
     rows = [
         [
             f"{server} {interface}",
             "yes" if upgrade[interface][server] == 101 else f"no ({upgrade[interface][server]})",
             "yes" if ahead_of[interface][server] > late else "no, all at the end",
             "all" if crowd[interface][server]["held"] == 24 else str(crowd[interface][server]["held"]),
-            "at once" if crowd[interface][server]["next"] else "waits",
+            "–" if not crowd[interface][server]["held"] else "at once" if crowd[interface][server]["next"] else "waits",
         ]
         for interface in ("asgi", "wsgi")
         for server in upgrade[interface]
@@ -82,7 +83,7 @@ def conclude(found: Finding) -> Conclusion:
         f"{list(upgrade['wsgi'].values()).count(101)} of {len(upgrade['wsgi'])} WSGI ones. Server-sent events come as "
         f"they happen on {len(streams)} of {number} WSGI servers, at a price: of 24 listeners at one worker "
         f"with {THREADS} threads they hold {min(held['wsgi'])} to {max(held['wsgi'])}, and the next client waits on "
-        f"{len(waits)} of {number}; ASGI servers hold {min(held['asgi'])}."
+        f"{len(waits)} of {len(streams)}; ASGI servers hold {min(held['asgi'])}."
     )
     columns = ["server", "WebSocket", "events as they happen", "listeners held, of 24", "the next client"]
     note = f"One worker, {THREADS} threads where the server's script takes a number; asked without a proxy."

@@ -23,7 +23,7 @@ HELLOS = 600
 def test_what_happens_to_the_next_client(stack: Stack, finding: Finding) -> None:
     """Listeners that stay, and slow requests all at once, at two workers of four threads."""
     for server, interface in pairs():
-        if server in ("daphne", "wsgiref"):  # one process: not at equal workers
+        if (server, interface) in solo.ONE_PROCESS:  # not at equal workers
             continue
         with solo.serving(stack, server, interface, WORKERS=str(WORKERS), THREADS=str(THREADS)) as one:
             ends = listeners.together(one, SLOW, f"/wait/{WAIT * 1000:.0f}")
@@ -75,9 +75,10 @@ def test_http_2_and_3_end_at_the_proxy(stack: Stack, finding: Finding) -> None:
 def conclude(found: Finding) -> Conclusion:
     """With a limit where a reason given for ASGI is one for a proxy, or none; thresholds far from what is found."""
     asgi, wsgi = found["crowd"]["asgi"], found["crowd"]["wsgi"]
-    held = [one["held"] for one in wsgi.values()]
+    streaming = {server: one for server, one in wsgi.items() if one["held"]}  # one that holds none sends all at the end
+    held = [one["held"] for one in streaming.values()] or [0]
     concurrent = all(one["held"] == CROWD and one["next"] is not None for one in asgi.values())
-    blocked = all(one["held"] < CROWD and one["next"] is None for one in wsgi.values())
+    blocked = bool(streaming) and all(one["held"] < CROWD and one["next"] is None for one in streaming.values())
     ratio = {
         server: {
             "burn": min(one["asgi"]["burn"]) / min(one["wsgi"]["burn"]),
@@ -91,8 +92,8 @@ def conclude(found: Finding) -> Conclusion:
     least = min(one["held"] for one in asgi.values())
     evidence = (
         f"Real concurrency: at {WORKERS} workers of {THREADS} threads ASGI servers hold {least} of {CROWD} listeners "
-        f"and answer the next client at once; WSGI servers hold {min(held)} to {max(held)}, and the next client waits "
-        f"until one leaves. CPU-bound work gains {'much' if gains else 'nothing'}: it takes ASGI {min(burns):.2f} to "
+        f"and answer the next client at once; WSGI servers that stream hold {min(held)} to {max(held)}, and the next client "
+        f"waits until one leaves. CPU-bound work gains {'much' if gains else 'nothing'}: it takes ASGI {min(burns):.2f} to "
         f"{max(burns):.2f} times the CPU time of WSGI on the same server. HTTP/2 and 3 are no reason: through "
         f"{len(PROXIES)} proxies a WSGI application answers clients of both, and is spoken to in "
         f"{'HTTP/1.1' if proxied else 'other versions'}."
@@ -101,7 +102,7 @@ def conclude(found: Finding) -> Conclusion:
         [
             f"{server} {interface}",
             "all" if one["held"] == CROWD else str(one["held"]),
-            "at once" if one["next"] is not None else "waits while they stay",
+            "–" if not one["held"] else "at once" if one["next"] is not None else "waits while they stay",
             f"{one['last']:.1f} s",
         ]
         for interface, some in found["crowd"].items()
@@ -111,7 +112,8 @@ def conclude(found: Finding) -> Conclusion:
         "What happens to the next client",
         ["server", f"listeners held, of {CROWD}", "the next client", f"{SLOW} waits of {WAIT} s at once: the last"],
         rows,
-        f"{WORKERS} workers, {THREADS} threads where the server's script takes a number; asked without a proxy.",
+        f"{WORKERS} workers, {THREADS} threads where the server's script takes a number; asked without a proxy. "
+        "A server that holds none sends a stream when it is over.",
     )
     spread = [
         [
