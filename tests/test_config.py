@@ -85,6 +85,13 @@ def test_every_flag_of_a_server_script_has_its_reason(script: Path) -> None:
     )
 
 
+def test_an_image_refuses_a_server_that_is_not_its_own(stack: Stack) -> None:
+    for image, server in ((live.image("granian"), "mod_wsgi"), (live.image("mod_wsgi"), "granian")):
+        told = live.docker("run", "--rm", "--network", "none", "--env", f"SERVER={server}", image, check=False)
+        base = serve.choose({"SERVER": server}).base
+        assert told == f"serve: SERVER={server} is not for this image: build the one with APP_BASE={base}"
+
+
 def test_every_test_that_a_comment_names_exists() -> None:
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     defined = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))

@@ -44,18 +44,19 @@ class Protocols(Stack):
 
     def __init__(self, name: str, folder: Path) -> None:
         image = f"{live.IMAGES}-probe{'-pinned' if claims.pins() else ''}"
-        app = image if claims.pins() else f"{live.IMAGES}-app"
-        super().__init__(name, folder, PROBE_IMAGE=image, APP_IMAGE=app)
+        app = image if claims.pins() else ""
+        super().__init__(name, folder, PROBE_IMAGE=image, PINNED_APP_IMAGE=app)
         self.image = image
         self.files = ["compose.yaml", OVERRIDE]
         self.pinned = bool(claims.pins())  # measures other releases than the locked ones
         self.rows: dict[tuple[str, ...], Row] = {}
 
     def start(self) -> None:
-        """The proxies as in any stack; then the clients' image, made of the app's, and its container."""
+        """The proxies as in any stack; then the clients' image, made of the one that has every server, and its container."""
         super().start()
         build = ["docker", "buildx", "build", "--load", "--quiet", "--tag", self.image]
-        build += ["--build-arg", f"APP_IMAGE={live.IMAGES}-app", "--build-arg", f"PINS={' '.join(claims.pins())}"]
+        build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]
+        build += ["--build-arg", f"PINS={' '.join(claims.pins())}"]
         if bundle := images.ca_bundle():
             build += ["--secret", f"id=ca,src={bundle}"]
         done = subprocess.run(

@@ -113,10 +113,10 @@ print(ticks / os.sysconf("SC_CLK_TCK"))
 
 
 @contextmanager
-def container(stack: Stack, command: list[str], *options: str) -> Iterator[str]:
+def container(stack: Stack, command: list[str], *options: str, image: str = "") -> Iterator[str]:
     """A container of the application's image, removed at the end; it belongs to the stack, should the run be killed."""
     label = ("--label", f"{LABEL}.project={stack.compose.project}")
-    one = live.docker("run", "--detach", "--init", *label, *options, f"{live.IMAGES}-app", *command)
+    one = live.docker("run", "--detach", "--init", *label, *options, image or f"{live.IMAGES}-app", *command)
     try:
         yield one
     finally:
@@ -135,7 +135,7 @@ def serving(stack: Stack, server: str, interface: str, file: Path | str = "bare"
         settings.pop("WORKERS")
     for key, value in settings.items():
         options += ["--env", f"{key}={value}"]
-    with container(stack, ["python3", "/srv/apps/serve.py"], *options) as one:
+    with container(stack, ["python3", "/srv/apps/serve.py"], *options, image=live.image(server, interface)) as one:
         address = stack.compose.inspect(one, "{{.NetworkSettings.IPAddress}}")
         solo = Solo(one, address)
         until = time.monotonic() + 60
