@@ -52,7 +52,7 @@ class Protocols(Stack):
         self.rows: dict[tuple[str, ...], Row] = {}
 
     def start(self) -> None:
-        """The proxies as in any stack; then the clients' image, made of the one with every server, and its container."""
+        """The proxies as in any stack; then the clients' image, made of the one with all servers, and its container."""
         super().start()
         build = ["docker", "buildx", "build", "--load", "--quiet", "--tag", self.image]
         build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]

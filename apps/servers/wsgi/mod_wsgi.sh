@@ -11,4 +11,5 @@
 # Client address: from apps/gateway.py. No access log (the default): the proxies log.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
 set -eu
+export DRAIN="$((GRACE > 10 ? GRACE - 10 : 1))"
 exec apache2 -DFOREGROUND -f /srv/apps/servers/wsgi/mod_wsgi.conf "$@"
