@@ -14,6 +14,7 @@ import pytest
 from stack import ROOT, claims, engine
 from tests import live
 from tests.claims import Claim, Conclusion, Finding
+from tests.claims.alone import Servers
 
 LONG = "long"
 FOUND = pytest.StashKey[Finding]()
@@ -125,6 +126,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def finding(request: pytest.FixtureRequest) -> Finding:
     """What the tests of this claim have found so far."""
     return request.node.stash[FOUND]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers by themselves, without proxies."""
+    one = Servers()
+    try:
+        yield one
+    finally:
+        one.stop()
 
 
 def conditions(config: pytest.Config) -> dict[str, Any]:
