@@ -231,10 +231,10 @@ def with_workers() -> list[tuple[str, str]]:
     return [pair for pair in live.pairs() if not has_one_process(*pair)]
 
 
-def at_once(jobs: list[Callable[[], T]], width: int = 6) -> list[T]:
-    """The results of jobs that mostly wait, some at a time."""
+def at_once(work: Callable[[Alone], T], ones: list[Alone], width: int = 6) -> list[T]:
+    """What `work` finds of each server, some at a time: for work that mostly waits."""
     with ThreadPoolExecutor(width) as pool:
-        return [future.result() for future in [pool.submit(job) for job in jobs]]
+        return list(pool.map(work, ones))
 
 
 def ask(

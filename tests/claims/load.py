@@ -8,6 +8,7 @@ import json
 import ssl
 import time
 from collections import Counter
+from itertools import count
 from math import erfc, exp, pi, sqrt
 from typing import NamedTuple
 
@@ -41,12 +42,11 @@ class Answer(NamedTuple):
 class Connection:
     """One connection; `open` turns false when the server announces its end."""
 
-    count = 0
+    numbers = count(1)
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        Connection.count += 1
-        self.number = Connection.count
+        self.number = next(self.numbers)
         self.open = False
 
     async def connect(self) -> "Connection":
