@@ -238,7 +238,13 @@ def at_once(work: Callable[[Alone], T], ones: list[Alone], width: int = 6) -> li
 
 
 def ask(
-    target: load.Target, path: str, concurrency: int, keep_alive: bool, requests: int = 1_000_000, seconds: float = 600
+    target: load.Target,
+    path: str,
+    concurrency: int,
+    keep_alive: bool,
+    requests: int = 1_000_000,
+    seconds: float = 600,
+    pause: float = 0,
 ) -> list[load.Answer]:
     """GETs from some clients at a time: see load.run."""
-    return asyncio.run(load.run(target, path, concurrency, keep_alive, requests, seconds))
+    return asyncio.run(load.run(target, path, concurrency, keep_alive, requests, seconds, pause))

@@ -114,7 +114,13 @@ async def once(target: Target, path: str, patience: float = PATIENCE) -> Answer:
 
 
 async def run(
-    target: Target, path: str, concurrency: int, keep_alive: bool, requests: int = 1_000_000, seconds: float = 600
+    target: Target,
+    path: str,
+    concurrency: int,
+    keep_alive: bool,
+    requests: int = 1_000_000,
+    seconds: float = 600,
+    pause: float = 0,
 ) -> list[Answer]:
     """GETs from `concurrency` clients at a time, until `requests` are asked or `seconds` are over."""
     answers: list[Answer] = []
@@ -128,6 +134,8 @@ async def run(
             if not keep_alive or not connection.open:
                 connection = Connection(target)
             answers.append(await connection.get(path, close=not keep_alive))
+            if pause:
+                await asyncio.sleep(pause)
         connection.end()
 
     await asyncio.gather(*(client() for _ in range(concurrency)))

@@ -132,7 +132,8 @@ def test_a_killed_worker_does_not_take_others_along(
 ) -> None:
     one = servers.start(server, interface, WORKERS="2", restart="unless-stopped")
     try:
-        finding.setdefault("killed", {})[one.ready().name] = asyncio.run(killed(one))
+        one.ready()
+        finding.setdefault("killed", {})[one.name] = asyncio.run(killed(one))
     finally:
         servers.remove(one)
 
@@ -152,7 +153,7 @@ async def killed(one: Alone) -> dict[str, Any]:
     for connection in connections:
         connection.end()
     lost = sum(isinstance(answer, BaseException) or answer.status != 200 for answer in after)
-    one.ready()
+    await asyncio.to_thread(one.ready)
     died = live.docker(
         *("events", "--since", str(began), "--until", str(int(time.time()) + 1), "--filter", "event=die"),
         *("--filter", f"container={one.container}", "--format", "{{.Actor.Attributes.exitCode}}"),
