@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, alone
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone
 from tests.claims.alone import Alone, Servers
 
 CLAIM = Claim("C13", "The application server manages connections and sessions, of users and to the database")
@@ -75,6 +75,7 @@ def conclude(found: Finding) -> Conclusion:
     clean = [name for name in early if pools[name]["closed"] == [1] * pools[name]["workers"]]
     leaky = {name: one for name, one in pools.items() if name not in clean}
     shared = [name for name, one in several.items() if len(one["counters"]) == 1]
+    verdict: Verdict
     if not own:
         verdict = "never was"
     elif len(clean) == len(pools) and shared:
@@ -90,8 +91,8 @@ def conclude(found: Finding) -> Conclusion:
     evidence = (
         f"The server gives the application a moment, and the application opens: on {len(own)} of {len(pools)} server "
         f"scripts each worker holds {SIZE} database connections of its own ({WORKERS} workers: {SIZE * WORKERS}), on "
-        f"{len(clean)} opened before the first request and closed once. Others: {exceptions or 'none'}. No server keeps a "
-        f"user's session: after 100 requests a counter in memory stands at "
+        f"{len(clean)} opened before the first request and closed once. Others: {exceptions or 'none'}. No server keeps "
+        f"a user's session: after 100 requests a counter in memory stands at "
         f"{', '.join(map(str, example['counters']))} in granian's {example['workers']} workers, and is one counter on "
         f"{len(shared)} of {len(several)} servers with workers."
     )
@@ -111,7 +112,7 @@ def conclude(found: Finding) -> Conclusion:
         "A SQLite pool of three, and a counter in memory",
         ["server", "workers", "open before a request", "open (per process)", "pools opened", "closed", "counters"],
         rows,
-        "Open: descriptors of the database's file in /proc. ASGI opens at lifespan start-up, WSGI at import; ASGI closes "
-        "at lifespan shutdown, WSGI at the process's exit (`atexit`). Counters: after 100 requests, one per process.",
+        "Open: descriptors of the database's file in /proc. ASGI opens at lifespan start-up, WSGI at import; ASGI "
+        "closes at lifespan shutdown, WSGI at the process's exit (`atexit`). Counters: after 100 requests, one per process.",
     )
-    return Conclusion(verdict, evidence, (table,))  # type: ignore[arg-type]
+    return Conclusion(verdict, evidence, (table,))

@@ -6,7 +6,7 @@ import pytest
 
 from apps import serve
 from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, alone
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone
 from tests.claims.alone import Servers
 
 CLAIM = Claim("C20", "`--workers 6`: each worker is a separate process")
@@ -70,6 +70,7 @@ def conclude(found: Finding) -> Conclusion:
     apart = [name for name, cells in able.items() if all(right(cells, number) for number in NUMBERS[1:])]
     alone_too = [name for name in apart if right(able[name], 1)]
     inside = [name for name in apart if able[name]["1"]["answered"] == ["main"]]
+    verdict: Verdict
     if not apart:
         verdict = "never was"
     elif len(alone_too) == len(counted):
@@ -96,7 +97,7 @@ def conclude(found: Finding) -> Conclusion:
         "Children of the main process as the host counts them, and who answered `/process`. "
         "Python's own helper (multiprocessing's resource tracker) is not counted.",
     )
-    return Conclusion(verdict, evidence, (table,))  # type: ignore[arg-type]
+    return Conclusion(verdict, evidence, (table,))
 
 
 def cell_of(cell: dict[str, Any] | None) -> str:

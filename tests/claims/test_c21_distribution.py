@@ -7,7 +7,7 @@ import pytest
 
 from apps import serve
 from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, alone, load
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
 from tests.live import Stack
 
 CLAIM = Claim("C21", "The main server distributes the requests among the workers")
@@ -121,7 +121,7 @@ def conclude(found: Finding) -> Conclusion:
     """Never was, if no main process holds a connection while requests run; with a limit, if only some do."""
     holders: dict[str, Any] = found["holders"]
     distributing = [name for name, one in holders.items() if one["main"]]
-    verdict = (
+    verdict: Verdict = (
         "never was" if not distributing else "holds" if len(distributing) == len(holders) else "holds with a limit"
     )
     models: dict[str, list[str]] = {}
@@ -138,9 +138,9 @@ def conclude(found: Finding) -> Conclusion:
     moved = sum(found["connections that changed worker"].values())
     evidence = (
         f"With {IN_FLIGHT} requests in flight the main process held a connection on {len(distributing)} of "
-        f"{len(holders)} servers: the workers accept for themselves ({accepting}). One kept connection sends all to one worker "
-        f"on {pinned} of {len(shares)}; {moved} connections changed worker. Of 4 workers the busiest gets {ranges[False]} of 32 clients' requests on new connections and "
-        f"{ranges[True]} on kept ones, where even is 25%."
+        f"{len(holders)} servers: the workers accept for themselves ({accepting}). One kept connection sends all to "
+        f"one worker on {pinned} of {len(shares)}; {moved} connections changed worker. Of 4 workers the busiest gets "
+        f"{ranges[False]} of 32 clients' requests on new connections and {ranges[True]} on kept ones, where even is 25%."
     )
     accept = Table(
         "How workers accept",
@@ -154,7 +154,8 @@ def conclude(found: Finding) -> Conclusion:
             ]
             for name, one in holders.items()
         ],
-        f"{WORKERS} workers, {IN_FLIGHT} requests of 1.5 s sent at once; sockets by inode from /proc. Idle connections of the proxies are among them.",
+        f"{WORKERS} workers, {IN_FLIGHT} requests of 1.5 s sent at once; sockets by inode from /proc. "
+        "Idle connections of the proxies are among them.",
     )
     columns = [f"{number}, {'kept' if kept else 'new'}" for number, kept in CELLS]
     table = Table(
@@ -169,7 +170,7 @@ def conclude(found: Finding) -> Conclusion:
         "kept connection or on a new one each time; then p: how likely an even chance is at least so uneven "
         "(chi-square, 3 degrees). Behind a proxy the client's connections are not the worker's.",
     )
-    return Conclusion(verdict, evidence, (accept, table))  # type: ignore[arg-type]
+    return Conclusion(verdict, evidence, (accept, table))
 
 
 def share(counts: list[int]) -> str:
