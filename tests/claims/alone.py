@@ -31,14 +31,16 @@ HELPERS = ("resource_tracker", "forkserver")  # processes that Python's multipro
 
 LOOK = """
 import json, os
-def sockets(pid):
+def each(folder, read):
     found = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    for name in os.listdir(folder):
         try:
-            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+            found.append(read(f"{folder}/{name}"))
         except OSError:
             pass
     return found
+def seconds(thread):
+    return sum(map(int, open(f"{thread}/schedstat").read().split()[:2])) / 1e9
 table = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
 table = [(row[3], row[9]) for row in table if row[1].endswith(":1F40")]
 listening = [inode for state, inode in table if state == "0A"]
@@ -48,13 +50,14 @@ for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
     try:
         state, parent = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[:2]
         args = open(f"/proc/{pid}/cmdline").read().replace(chr(0), " ").strip()
-        files = sockets(pid)
-        threads = len(os.listdir(f"/proc/{pid}/task"))
+        files = each(f"/proc/{pid}/fd", os.readlink)
+        threads = each(f"/proc/{pid}/task", seconds)
     except OSError:
         continue
     held = {name[8:-1] for name in files if name.startswith("socket:")}
     processes.append({
-        "pid": pid, "parent": int(parent), "state": state, "args": args, "threads": threads,
+        "pid": pid, "parent": int(parent), "state": state, "args": args,
+        "threads": len(threads), "runnable": sum(threads),
         "listens": sorted(held & set(listening)), "connections": len(held & set(connected)),
         "database": sum(name.endswith(".sqlite") for name in files),
     })
@@ -63,13 +66,17 @@ print(json.dumps({"processes": processes, "sockets": sorted(listening), "waiting
 
 
 class Process(NamedTuple):
-    """One process of a server: of its sockets, those on the server's port."""
+    """One process of a server: of its sockets, those on the server's port.
+
+    `runnable` is how many seconds its threads have run or waited for a core, so what it would have used of idle ones.
+    """
 
     pid: int
     parent: int
     state: str
     args: str
     threads: int = 0
+    runnable: float = 0
     listens: tuple[str, ...] = ()
     connections: int = 0
     database: int = 0

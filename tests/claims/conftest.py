@@ -80,7 +80,7 @@ class VerdictItem(pytest.Item):
 class ClaimModule(pytest.Module):
     """A claim's file: its tests, then its verdict."""
 
-    def collect(self) -> Iterator[Any]:  # type: ignore[override]
+    def collect(self) -> Iterator[Any]:
         """The file's own tests and the verdict."""
         self.stash[FOUND] = {}
         yield from super().collect()

@@ -75,7 +75,7 @@ def conclude(found: Finding) -> Conclusion:
         f"On {len(fed)} of {len(shares)} server scripts with workers each of four gets requests, the busiest "
         f"{min(spread):.1f} to {max(spread):.1f} times those of the idlest; {' and '.join(without)} have no workers. "
         f"With one thread each, 1, 2 and 4 workers of gunicorn sync have {sync['1']}, {sync['2']} and {sync['4']} "
-        f"requests at a time; {len(scaling)} of {len(times)} such servers do more with four. Who distributes them is C21."
+        f"requests at a time; {len(scaling)} of {len(times)} such servers do more with four. Who gives them out: C21."
     )
     tables = (
         Table(

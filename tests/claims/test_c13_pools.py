@@ -91,8 +91,8 @@ def conclude(found: Finding) -> Conclusion:
     evidence = (
         f"The server gives the application a moment, and the application opens: on {len(own)} of {len(pools)} server "
         f"scripts each worker holds {SIZE} database connections of its own ({WORKERS} workers: {SIZE * WORKERS}), on "
-        f"{len(clean)} opened before the first request and closed once. Others: {exceptions or 'none'}. No server keeps "
-        f"a user's session: after 100 requests a counter in memory stands at "
+        f"{len(clean)} opened before the first request and closed once. Others: {exceptions or 'none'}. No server "
+        f"keeps a user's session: after 100 requests a counter in memory stands at "
         f"{', '.join(map(str, example['counters']))} in granian's {example['workers']} workers, and is one counter on "
         f"{len(shared)} of {len(several)} servers with workers."
     )
@@ -113,6 +113,7 @@ def conclude(found: Finding) -> Conclusion:
         ["server", "workers", "open before a request", "open (per process)", "pools opened", "closed", "counters"],
         rows,
         "Open: descriptors of the database's file in /proc. ASGI opens at lifespan start-up, WSGI at import; ASGI "
-        "closes at lifespan shutdown, WSGI at the process's exit (`atexit`). Counters: after 100 requests, one per process.",
+        "closes at lifespan shutdown, WSGI at the process's exit (`atexit`). Counters: after "
+        "100 requests, one per process.",
     )
     return Conclusion(verdict, evidence, (table,))

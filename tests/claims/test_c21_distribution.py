@@ -140,7 +140,7 @@ def conclude(found: Finding) -> Conclusion:
         f"With {IN_FLIGHT} requests in flight the main process held a connection on {len(distributing)} of "
         f"{len(holders)} servers: the workers accept for themselves ({accepting}). One kept connection sends all to "
         f"one worker on {pinned} of {len(shares)}; {moved} connections changed worker. Of 4 workers the busiest gets "
-        f"{ranges[False]} of 32 clients' requests on new connections and {ranges[True]} on kept ones, where even is 25%."
+        f"{ranges[False]} of 32 clients' requests on new connections and {ranges[True]} on kept ones; even is 25%."
     )
     accept = Table(
         "How workers accept",
