@@ -193,7 +193,13 @@ def conclude(found: Finding) -> Conclusion:
         verdict,
         evidence,
         (
-            Table("From start to stop", columns, life_rows, "Stopped by `docker stop` (SIGTERM)."),
+            Table(
+                "From start to stop",
+                columns,
+                life_rows,
+                "Stopped by `docker stop` (SIGTERM). A shutdown takes up to 1.8 s, not as long in each worker, and is "
+                "counted at its end: a server that ends all workers with its first loses the others'.",
+            ),
             Table(
                 "Signals",
                 ["server", *SIGNALS],

@@ -113,7 +113,7 @@ def conclude(found: Finding) -> Conclusion:
         ["server", "workers", "open before a request", "open (per process)", "pools opened", "closed", "counters"],
         rows,
         "Open: descriptors of the database's file in /proc. ASGI opens at lifespan start-up, WSGI at import; ASGI "
-        "closes at lifespan shutdown, WSGI at the process's exit (`atexit`). Counters: after "
-        "100 requests, one per process.",
+        "closes in lifespan shutdown, not equally fast in each worker, WSGI at the process's exit (`atexit`). "
+        "Counters: after 100 requests, one per process.",
     )
     return Conclusion(verdict, evidence, (table,))

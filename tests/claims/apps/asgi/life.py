@@ -3,6 +3,7 @@
 Where the server sends no lifespan, the first request has to open it.
 """
 
+import asyncio
 import atexit
 import os
 import sqlite3
@@ -41,6 +42,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         return
     while True:
         event = (await receive())["type"]
+        if event == "lifespan.shutdown":
+            await asyncio.sleep(os.getpid() % 7 * 0.3)  # to close takes a while, and not as long in every worker
         say(event)
         fill() if event == "lifespan.startup" else drain()
         await send({"type": f"{event}.complete"})
