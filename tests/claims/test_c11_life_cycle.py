@@ -197,7 +197,7 @@ def conclude(found: Finding) -> Conclusion:
                 "From start to stop",
                 columns,
                 life_rows,
-                "Stopped by `docker stop` (SIGTERM). A shutdown takes up to 1.8 s, not as long in each worker, and is "
+                "Stopped by `docker stop` (SIGTERM). A shutdown takes up to 4 s, not as long in each worker, and is "
                 "counted at its end: a server that ends all workers with its first loses the others'.",
             ),
             Table(

@@ -43,7 +43,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     while True:
         event = (await receive())["type"]
         if event == "lifespan.shutdown":
-            await asyncio.sleep(os.getpid() % 7 * 0.3)  # to close takes a while, and not as long in every worker
+            await asyncio.sleep(os.getpid() % 3 * 2)  # to close takes a while, and not as long in every worker
         say(event)
         fill() if event == "lifespan.startup" else drain()
         await send({"type": f"{event}.complete"})
