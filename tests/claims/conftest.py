@@ -15,6 +15,7 @@ import pytest
 from stack import ROOT, claims, engine
 from tests import live
 from tests.claims import Claim, Conclusion, Finding
+from tests.claims.alone import Servers
 from tests.claims.protocols import Protocols
 
 LONG = "long"
@@ -136,6 +137,16 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
     one = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
     try:
         one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers by themselves, without proxies."""
+    one = Servers()
+    try:
         yield one
     finally:
         one.stop()
