@@ -296,10 +296,8 @@ def is_open(host: str, port: int) -> bool:
 
 def is_healthy(container: str) -> bool:
     """Whether a proxy's own check passes now; Docker asks every ten seconds only."""
-    return (
-        subprocess.run(["docker", "exec", container, "healthcheck.sh"], capture_output=True, check=False).returncode
-        == 0
-    )
+    done = subprocess.run(["docker", "exec", container, "healthcheck.sh"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def versions(proxy: str) -> tuple[str, ...]:

@@ -45,6 +45,6 @@ def lacks(stack: Stack, proxy: str, duty: str, folder: Path) -> bool:
     file.write_text("http: {middlewares: {lacking: {cache: {}}}}\n")
     file.chmod(0o644)
     mount = f"{file}:/etc/traefik/snippets/lacking.yaml:ro"
-    command = ["run", "--rm", "--no-deps", "--no-TTY", "--volume", mount, proxy]
-    said = stack.compose.run(*command, *stack.compose.check_command(proxy), check=False)
+    command = ["run", "--rm", "--no-deps", "--no-TTY", "--volume", mount, "--entrypoint", "sh", proxy]
+    said = stack.compose.run(*command, "-c", "start.sh --check 2>&1", check=False)
     return "field not found, node: cache" in said
