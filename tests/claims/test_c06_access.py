@@ -266,12 +266,17 @@ def test_a_setting_that_cannot_be_read_opens_nothing(stack: Stack) -> None:
             assert status(stack, address, headers) == 403
 
 
-def test_the_hash_of_the_example_opens_the_area(stack: Stack, proxy: str) -> None:
-    stack.serve("granian", "asgi")
+@pytest.fixture(scope="module")
+def hashed(stack: Stack) -> str:
+    """What the command in .env.example makes of `another password`."""
     example = (ROOT / ".env.example").read_text()
     command = re.search(r"^# docker compose run (.* hash-password .*)$", example, re.MULTILINE)
     assert command, "the example names no command"
-    hashed = stack.compose.run("run", "-T", *command[1].split(), "--plaintext", "another password").strip()
+    return stack.compose.run("run", "-T", *command[1].split(), "--plaintext", "another password").strip()
+
+
+def test_the_hash_of_the_example_opens_the_area(stack: Stack, proxy: str, hashed: str) -> None:
+    stack.serve("granian", "asgi")
     with reached_by(stack, "x"), stack.variant(proxy, ADMIN_USER="eve", ADMIN_PASSWORD_HASH=hashed) as address:
         assert status(stack, address, basic("eve", "another password")) == 200
         assert status(stack, address, basic("eve", live.ADMIN[1])) == 401
