@@ -314,8 +314,8 @@ def conclude(found: Finding) -> Conclusion:
     )
     evidence = (
         f"{len(SPELLINGS)} spellings of `/admin/x` without credentials, through {' and '.join(PROXIES)} "
-        f"to {len(asked)} pairs of server and application and through {len(EVERY_PROXY)} proxies to "
-        f"{list(asked.values()).count(len(EVERY_PROXY))}, over HTTP/1.1, 2 and 3 and into an "
+        f"to {len(asked)} pairs of server and application and through all {len(EVERY_PROXY)} to "
+        f"{list(asked.values()).count(len(EVERY_PROXY))}, over every HTTP version they speak and into an "
         "`Upgrade: h2c` tunnel: the application's handler was reached by none, and by every control with the account. "
         f"A stock rule for `/admin/` lets {', '.join(f'`{path}`' for path in found['stock'])} through."
     )
