@@ -93,7 +93,7 @@ class Wsgi:
                 environ["wsgi.url_scheme"] = scheme
         if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("wsgi.input_terminated"):
             if not isinstance(environ["wsgi.input"], io.BytesIO):
-                start_response("411 Length Required", [("content-length", "0"), ("connection", "close")])
+                start_response("411 Length Required", [("content-length", "0")])
                 return [b""]
             environ["wsgi.input_terminated"] = True  # all of it is here
         return self.app(environ, start_response)

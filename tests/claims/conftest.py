@@ -15,6 +15,7 @@ import pytest
 from stack import ROOT, claims, engine
 from tests import live
 from tests.claims import Claim, Conclusion, Finding
+from tests.claims.protocols import Protocols
 
 LONG = "long"
 FOUND = pytest.StashKey[Finding]()
@@ -127,6 +128,18 @@ def finding(request: pytest.FixtureRequest) -> Finding:
     return request.node.stash[FOUND]
 
 
+@pytest.fixture(scope="session")
+def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
+    """A stack of its own with the probes' container, and what they have measured in this run."""
+    live.sweep()
+    one = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
 def conditions(config: pytest.Config) -> dict[str, Any]:
     """Where and with what a claim was measured: asked of the images once a run."""
     if CONDITIONS in config.stash:
@@ -139,6 +152,7 @@ def conditions(config: pytest.Config) -> dict[str, Any]:
     inside = json.loads(live.docker(*run, "python3", f"{live.IMAGES}-app", "-c", code))
     lines = (ROOT / "requirements/app.in").read_text().splitlines()
     wanted = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
+    inside |= dict(pin.partition("==")[::2] for pin in claims.pins())
     versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.EVERY_PROXY}
     config.stash[CONDITIONS] = {
         "versions": versions,

@@ -1,0 +1,1 @@
+"""The documents' worked examples, written anew; each file runs by itself (README.md)."""

@@ -1,0 +1,16 @@
+"""How is a WSGI application tested without a server? httpx with its WSGITransport, and a client that is not async.
+
+`python3 -m pytest apps/examples/ref_test.py`
+"""
+
+import httpx
+
+from apps.examples import ref
+
+
+def test_it_says_hello() -> None:
+    """The body says "Hello world!"."""
+    with httpx.Client(transport=httpx.WSGITransport(ref.app), base_url="http://app") as client:
+        answer = client.get("/")
+    assert answer.status_code == 200
+    assert answer.text == "Hello world!"
