@@ -95,9 +95,8 @@ def pytest_pycollect_makemodule(module_path: Any, parent: Any) -> pytest.Module 
     return ClaimModule.from_parent(parent, path=module_path) if module_path.name.startswith("test_c") else None
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Knows each claim's tests before any is deselected; a claim with a long test has a long verdict."""
+    """Knows each claim's tests before a user's choice leaves any out; a claim with a long test has a long verdict."""
     for item in items:
         module = item.getparent(pytest.Module)
         if isinstance(module, ClaimModule):
