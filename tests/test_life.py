@@ -76,7 +76,8 @@ def test_the_server_is_swapped_under_load(stack: Stack, old: str) -> None:
         time.sleep(1)
         assert [load.servers[old] for load in gets] == before, "the old one still answers"
     for load in gets:
-        assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}"
+        bad = [line for line in stack.log_lines(load.proxy, since) if line.get("status", 200) >= 500]
+        assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}; its log: {bad}"
     for proxy in live.PROXIES:
         answers = sum((load.answers for load in posts if load.proxy == proxy), Counter())
         lost = answers.total() - answers["200"]
