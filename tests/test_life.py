@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from stack import Problem, proxies, up
+from stack.compose import LABEL
 from tests import live
 from tests.live import Stack, eventually
 
@@ -76,7 +77,8 @@ def test_the_server_is_swapped_under_load(stack: Stack, old: str) -> None:
         time.sleep(1)
         assert [load.servers[old] for load in gets] == before, "the old one still answers"
     for load in gets:
-        assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}"
+        bad = [line for line in stack.log_lines(load.proxy, since) if line.get("status", 200) >= 500]
+        assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}; its log: {bad}"
     for proxy in live.PROXIES:
         answers = sum((load.answers for load in posts if load.proxy == proxy), Counter())
         lost = answers.total() - answers["200"]
@@ -112,6 +114,34 @@ def test_the_server_is_swapped_behind_every_other_proxy(stack: Stack) -> None:
         lost = load.answers.total() - load.answers["200"]
         assert set(load.answers) <= {"200", CLOSES.get(load.proxy, "502")} and load.answers["200"] > 50, what
         assert lost <= max(2, load.answers["200"] / 50), what
+
+
+@pytest.mark.parametrize("default", live.PROXIES)
+def test_a_container_that_refuses_is_passed_over(stack: Stack, default: str) -> None:
+    """What an old container does while it drains: its name still leads to it, and it takes no connection."""
+    stack.serve("granian", "asgi")
+    project = stack.compose.project
+    # The image carries the label of the service that it was built for.
+    command = ["run", "--detach", "--label", f"{LABEL}.project={project}", "--label", f"{LABEL}.service=refusing"]
+    command += ["--network", f"{project}_backend"]
+    refusing = live.docker(*command, "--network-alias", "app", f"{live.IMAGES}-app", "sleep", "120")
+    try:
+        address = stack.compose.inspect(
+            refusing, f'{{{{(index .NetworkSettings.Networks "{project}_backend").IPAddress}}}}'
+        )
+        assert stack.in_app(f"import socket; print(socket.socket().connect_ex(('{address}', 8000)))") == "111"
+        assert address in stack.in_app("import socket; print(socket.gethostbyname_ex('app')[2])")
+        time.sleep(3)  # longer than a proxy waits to ask the DNS again
+        with ExitStack() as busy:  # the one that answers is the busier of the two
+            for _ in range(4):
+                busy.enter_context(stack.stream(default, "/stream/100?pause=100"))
+            answers = [
+                stack.request(default, method, "/echo" if data else "/", data=data).status_code
+                for method, data in (("GET", None), ("POST", b"x")) * 20
+            ]
+        assert Counter(answers) == {200: 40}
+    finally:
+        live.docker("rm", "--force", refusing, check=False)
 
 
 def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: Stack) -> None:

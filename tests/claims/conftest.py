@@ -15,6 +15,7 @@ import pytest
 from stack import ROOT, claims, engine
 from tests import live
 from tests.claims import Claim, Conclusion, Finding
+from tests.claims.alone import Servers
 from tests.claims.protocols import Protocols
 
 LONG = "long"
@@ -94,9 +95,8 @@ def pytest_pycollect_makemodule(module_path: Any, parent: Any) -> pytest.Module 
     return ClaimModule.from_parent(parent, path=module_path) if module_path.name.startswith("test_c") else None
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Knows each claim's tests before any is deselected; a claim with a long test has a long verdict."""
+    """Knows each claim's tests before a user's choice leaves any out; a claim with a long test has a long verdict."""
     for item in items:
         module = item.getparent(pytest.Module)
         if isinstance(module, ClaimModule):
@@ -136,6 +136,16 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
     one = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
     try:
         one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers by themselves, without proxies."""
+    one = Servers()
+    try:
         yield one
     finally:
         one.stop()
