@@ -27,7 +27,8 @@ RUN = [
     *("--label", f"{LABEL}.project={PROJECT}", "--label", f"{LABEL}.config-hash=none", "--no-healthcheck"),
 ]
 SETTINGS = {"WORKERS": "2", "THREADS": "8", "KEEPALIVE": "30", "GRACE": "20", "FORWARDED_ALLOW_IPS": "127.0.0.1"}
-HELPERS = ("resource_tracker", "forkserver")  # processes that Python's multiprocessing starts for itself
+# Processes that Python's multiprocessing starts for itself, and those of Apache that hold mod_wsgi's connections.
+HELPERS = ("resource_tracker", "forkserver", "apache2")
 
 LOOK = """
 import json, os
@@ -210,7 +211,7 @@ class Servers:
         if flags:
             script = f"/srv/apps/servers/{interface}/{server}.sh"
             command = ["sh", "-c", f"sed 's/^exec [a-z]*/& {flags}/' {script} >/tmp/server.sh; exec sh /tmp/server.sh"]
-        container = docker(*RUN, "--restart", restart, *more, f"{live.IMAGES}-app", *command)
+        container = docker(*RUN, "--restart", restart, *more, live.image(server, interface), *command)
         return Alone(server, interface, container, int(environment["WORKERS"]))
 
     @contextmanager
