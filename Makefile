@@ -46,7 +46,7 @@ test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: claims
-claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some)
+claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
 	@$(STACK) build
 	@$(STACK) claims
 
@@ -57,7 +57,7 @@ lint: $(BIN)/ready ## Every check of every language here
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh .ci/run
-	$(BIN)/hadolint */Dockerfile
+	$(BIN)/hadolint */Dockerfile tests/claims/probe/Dockerfile
 	$(BIN)/yamllint --strict .
 	@$(STACK) lint
 
@@ -74,7 +74,7 @@ docs: ## Write the generated parts of the README and docs/
 lock: ## Pin new dependencies, with hashes: requirements/*.txt (UPGRADE=1: pin all anew)
 	@$(STACK) venv
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/lock.txt
-	@for set in app:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11; do \
+	@for set in app:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11 probe:3.14; do \
 	  echo "lock: $${set%:*}"; \
 	  $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version "$${set#*:}" --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links \

@@ -12,6 +12,12 @@ AUTHORITY_PORT=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
 export AUTHORITY_PORT FIRST_NAME="${DOMAIN%% *}"
 
+# Without a whole account nobody gets in: snippets/access.conf.
+if [ -n "${ADMIN_USER:-}" ] && [ -n "${ADMIN_PASSWORD_HASH:-}" ]; then
+  (umask 077 && printf '%s:%s\n' "$ADMIN_USER" "$ADMIN_PASSWORD_HASH" > /run/apache/admin.users)
+  set -- -DADMIN "$@"
+fi
+
 # kB: no file of this process grows larger, so that a body that comes in chunks cannot fill /tmp (snippets/limits.conf).
 ulimit -f 10240
 exec httpd -DFOREGROUND -f /usr/local/apache2/conf/httpd.conf "$@"

@@ -14,7 +14,9 @@ from typing import Any
 
 from stack import ROOT, Problem
 
-FOLDER = Path(os.environ.get("CLAIMS_FOLDER") or ROOT / "docs/claims")
+# A run on other releases than the locked ones (PINS="gunicorn==23.0.0") is no record of this project.
+OTHER = ROOT / ".cache/claims" if os.environ.get("PINS") else None
+FOLDER = Path(os.environ.get("CLAIMS_FOLDER") or (OTHER or ROOT / "docs") / "claims")
 PAGE = FOLDER.parent / "claims.md"
 IDS = [f"C{number:02}" for number in range(1, 30)]
 VERDICTS = ("holds", "holds with a limit", "no longer true", "never was")
@@ -73,10 +75,15 @@ def progress(done: str) -> str:
     return f"[{names.index(done) + 1} of {len(names)}; about {left / 60:.0f} min left]"
 
 
+def pins() -> list[str]:
+    """The releases that PINS names in place of the locked ones: for the claims that measure in the probe image."""
+    return os.environ.get("PINS", "").replace(",", " ").split()
+
+
 def run() -> None:
     """Measures, and writes the page; what was concluded before an interruption or a failure is kept."""
     names = chosen()
-    print(f"claims: {len(names)} to measure", flush=True)
+    print(f"claims: {len(names)} to measure" + (f", with {' '.join(pins())}" if pins() else ""), flush=True)
     command = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "--record", "-q", "--no-header"]
     command += [str(files()[name]) for name in names] + ["-m", "long or not long"]
     done = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"CLAIMS_CHOSEN": " ".join(names)})
@@ -149,6 +156,7 @@ def page() -> str:
 
 def render() -> None:
     """Writes the page."""
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page())
 
 

@@ -55,7 +55,7 @@ def duties() -> str:
     names = proxies.names()
     rows = [f"| | {' | '.join(names)} | shown by |", "|---" * (len(names) + 2) + "|"]
     for duty, test in proxies.DUTIES.items():
-        cells = [f"no: {why}" if (why := proxies.LACKS.get((name, duty))) else "yes" for name in names]
+        cells = [f"no: {proxies.lack(name, duty)}" if (name, duty) in proxies.LACKS else "yes" for name in names]
         rows.append(f"| {duty} | {' | '.join(cells)} | `{test}` |")
     return "\n".join(rows)
 

@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "duty(name): what the test shows, which a proxy may lack (stack/proxies.py)")
 
 
+@pytest.hookimpl(tryfirst=True)  # a claim does not miss what is left out here
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is asked of which proxy.
 
@@ -44,8 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
         proxy: str = given.get("proxy", "")
         for mark in item.iter_markers("duty"):
-            if reason := proxies.LACKS.get((proxy, mark.args[0])):
-                item.add_marker(pytest.mark.xfail(reason=reason, raises=(AssertionError, KeyError), strict=True))
+            if lack := proxies.LACKS.get((proxy, mark.args[0])):
+                item.add_marker(pytest.mark.xfail(reason=lack.why, raises=(AssertionError, KeyError), strict=True))
         swept = given.get("served") or given.get("stoppable")
         if proxy and (
             given.get("version", "1.1") not in live.versions(proxy)

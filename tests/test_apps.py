@@ -5,6 +5,7 @@ import importlib
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 from typing import Any
+from wsgiref.util import is_hop_by_hop
 from wsgiref.validate import validator
 
 import httpx
@@ -118,6 +119,17 @@ def seen_by_asgi(peer: str, kind: str = "http", **headers: str) -> tuple[str, st
     scope = {"type": kind, "client": (peer, 4711), "scheme": "http", "headers": raw}
     asyncio.run(gateway.Asgi(app)(scope, None, None))
     return seen["client"][0], seen["scheme"]
+
+
+def test_a_chunked_body_that_the_server_does_not_decode_is_refused() -> None:
+    async def never(*_: Any) -> Any:
+        raise AssertionError("the application was asked")
+
+    said: list[Any] = []
+    environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": object()}
+    body = gateway.Wsgi(never)(environ, lambda status, headers: said.extend((status, headers)))
+    assert (said[0], b"".join(body)) == ("411 Length Required", b"")
+    assert not any(is_hop_by_hop(name) for name, _ in said[1]), "PEP 3333 forbids it, and wsgiref answers 500"
 
 
 @pytest.mark.usefixtures("trusting")

@@ -25,8 +25,6 @@ WITHOUT_TWIN: dict[tuple[str, str], str] = {
     ("traefik", "timeouts"): "the client's are static: traefik.yaml; the application's are in upstream",
     ("traefik", "access-log"): "static: traefik.yaml",
     ("traefik", "limits"): "a body's is an option of buffering, the head's is static: traefik.yaml",
-    ("traefik", "access"): "not written yet: (!) nothing guards /admin/ there",
-    ("traefik", "rate-limit"): "not written yet",
     ("traefik", "cache"): "the standard build has none",
 }
 # A file among the snippets that is no concern, and what it is.
@@ -108,6 +106,12 @@ def test_every_duty_that_a_proxy_lacks_has_its_test() -> None:
     }
     # One asks every proxy at once, and looks at the table itself.
     marked.add(("a time for the head", "test_a_client_that_stops_in_its_headers_is_let_go"))
+    # These are claims: their test is asked of who has the duty, and another finds the lack.
+    for duty, name in ((proxies.CACHE, "c04_caching"), (proxies.RATE_LIMIT, "c07_rate_limit")):
+        claim = (ROOT / f"tests/claims/test_{name}.py").read_text()
+        assert f"def {proxies.DUTIES[duty]}(" in claim
+        assert "proxies.having(" in claim and "proxies.lacking(" in claim and "assert lacks(" in claim
+        marked.add((duty, proxies.DUTIES[duty]))
     assert set(proxies.DUTIES.items()) <= marked
     assert {duty for duty, _ in marked} == proxies.DUTIES.keys()
 

@@ -37,7 +37,19 @@ def unmatched(error: Any) -> HTTPResponse:
     return respond(found if isinstance(found, work.Reply) else work.not_found())
 
 
+def whole_path() -> None:
+    """(!) Bottle drops from a path what is not UTF-8: /%c0%afadmin is /admin to it, and to no proxy that guards /admin.
+
+    Checked by: test_no_spelling_of_the_path_reaches_the_admin_area
+    """
+    try:
+        request.environ["bottle.raw_path"].encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise respond(work.not_found()) from None
+
+
 site = Bottle()
+site.add_hook("before_request", whole_path)
 for route in work.ROUTES:
     site.route(route.path.replace("{", "<").replace("}", ">"), list(route.methods), view(route.handler))
 site.error(404)(unmatched)

@@ -15,6 +15,8 @@ import pytest
 from stack import ROOT, claims, engine
 from tests import live
 from tests.claims import Claim, Conclusion, Finding
+from tests.claims.alone import Servers
+from tests.claims.protocols import Protocols
 
 LONG = "long"
 FOUND = pytest.StashKey[Finding]()
@@ -93,9 +95,8 @@ def pytest_pycollect_makemodule(module_path: Any, parent: Any) -> pytest.Module 
     return ClaimModule.from_parent(parent, path=module_path) if module_path.name.startswith("test_c") else None
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Knows each claim's tests before any is deselected; a claim with a long test has a long verdict."""
+    """Knows each claim's tests before a user's choice leaves any out; a claim with a long test has a long verdict."""
     for item in items:
         module = item.getparent(pytest.Module)
         if isinstance(module, ClaimModule):
@@ -128,6 +129,28 @@ def finding(request: pytest.FixtureRequest) -> Finding:
     return request.node.stash[FOUND]
 
 
+@pytest.fixture(scope="session")
+def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
+    """A stack of its own with the probes' container, and what they have measured in this run."""
+    live.sweep()
+    one = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers by themselves, without proxies."""
+    one = Servers()
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
 def conditions(config: pytest.Config) -> dict[str, Any]:
     """Where and with what a claim was measured: asked of the images once a run."""
     if CONDITIONS in config.stash:
@@ -140,6 +163,7 @@ def conditions(config: pytest.Config) -> dict[str, Any]:
     inside = json.loads(live.docker(*run, "python3", f"{live.IMAGES}-app", "-c", code))
     lines = (ROOT / "requirements/app.in").read_text().splitlines()
     wanted = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
+    inside |= dict(pin.partition("==")[::2] for pin in claims.pins())
     versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.EVERY_PROXY}
     config.stash[CONDITIONS] = {
         "versions": versions,

@@ -1,38 +1,50 @@
-"""Which proxy lacks which of the web server's duties in its standard build, and what would add it."""
+"""Whether a proxy really lacks a duty that stack/proxies.py says it lacks: it is asked itself."""
 
-from typing import NamedTuple
+from pathlib import Path
 
-from tests.live import PROXIES, Stack, docker
+from stack.proxies import CACHE, RATE_LIMIT
+from tests.live import Stack, docker
 
-
-class Plugin(NamedTuple):
-    """What adds a duty: its module's home, its directive, and the name under which a build that has it lists it."""
-
-    home: str
-    directive: str
-    module: str
-
-
-CACHE, RATE_LIMIT = "cache", "rate limit"
-NEEDS_PLUGIN = {
-    ("caddy", CACHE): Plugin("github.com/caddyserver/cache-handler", "cache", "http.handlers.cache"),
-    ("caddy", RATE_LIMIT): Plugin("github.com/mholt/caddy-ratelimit", "rate_limit", "http.handlers.rate_limit"),
+# The directive of the plugin that adds the duty, and the module that a build which has it lists.
+CADDY = {CACHE: ("cache", "http.handlers.cache"), RATE_LIMIT: ("rate_limit", "http.handlers.rate_limit")}
+# The directive that would do it, and the modules that have one.
+APACHE = {
+    CACHE: ("CacheEnable disk /cache/", {"cache"}),
+    RATE_LIMIT: (
+        "QS_ClientEventLimitCount 10 1",
+        {"qos", "evasive", "evasive20", "evasive24", "security2"},
+    ),
 }
 
 
-def having(duty: str) -> list[str]:
-    """The proxies that have it built in."""
-    return [proxy for proxy in PROXIES if (proxy, duty) not in NEEDS_PLUGIN]
-
-
-def lacks(stack: Stack, proxy: str, duty: str) -> bool:
-    """Whether the proxy that runs really has no such module, and knows no such directive: Caddy is asked both."""
+def lacks(stack: Stack, proxy: str, duty: str, folder: Path) -> bool:
+    """Whether the proxy that runs has no such module, and knows no such word."""
     (one,) = stack.compose.containers(proxy)
-    plugin = NEEDS_PLUGIN[proxy, duty]
-    modules = docker("exec", one, "caddy", "list-modules").split()
-    assert "http.handlers.reverse_proxy" in modules, "the list was not read"
-    config = f":1234 {{\n\t{plugin.directive}\n}}\n"
-    said = docker(
-        "exec", one, "sh", "-c", f"printf '{config}' | caddy adapt --adapter caddyfile --config -", check=False
-    )
-    return plugin.module not in modules and f"unrecognized directive: {plugin.directive}" in said
+    if proxy == "caddy":
+        directive, module = CADDY[duty]
+        modules = docker("exec", one, "caddy", "list-modules").split()
+        assert "http.handlers.reverse_proxy" in modules, "the list was not read"
+        adapt = f"printf ':1234 {{\\n{directive}\\n}}\\n' | caddy adapt --adapter caddyfile --config -"
+        said = docker("exec", one, "sh", "-c", adapt, check=False)
+        return module not in modules and f"unrecognized directive: {directive}" in said
+    if proxy == "apache":
+        directive, names = APACHE[duty]
+        loaded = docker("exec", one, "start.sh", "-M")
+        assert "proxy_http_module" in loaded, "the list was not read"
+        said = docker("exec", one, "start.sh", "-t", "-c", directive, check=False)
+        # Its cache is there, and not loaded; of a rate limit there is no module at all.
+        there = {path.removeprefix("mod_") for path in docker("exec", one, "ls", "modules").replace(".so", "").split()}
+        assert "proxy_http" in there, "the folder was not read"
+        return (
+            not any(f"{name}_module" in loaded for name in names)
+            and bool(there & names) == (duty == CACHE)
+            and f"Invalid command '{directive.split()[0]}'" in said
+        )
+    assert (proxy, duty) == ("traefik", CACHE)
+    file = folder / "lacking.yaml"
+    file.write_text("http: {middlewares: {lacking: {cache: {}}}}\n")
+    file.chmod(0o644)
+    mount = f"{file}:/etc/traefik/snippets/lacking.yaml:ro"
+    command = ["run", "--rm", "--no-deps", "--no-TTY", "--volume", mount, "--entrypoint", "sh", proxy]
+    said = stack.compose.run(*command, "-c", "start.sh --check 2>&1", check=False)
+    return "field not found, node: cache" in said

@@ -12,13 +12,14 @@ from typing import Any
 import niquests
 import pytest
 
+from stack import proxies
+from stack.proxies import CACHE
 from tests import live
 from tests.claims import Claim, Conclusion, Finding, stock
-from tests.claims.duties import CACHE, NEEDS_PLUGIN, having, lacks
-from tests.live import PROXIES, Stack, eventually
+from tests.claims.duties import lacks
+from tests.live import EVERY_PROXY, Stack, eventually
 
 CLAIM = Claim("C04", "The web server controls caching")
-HAVE = having(CACHE)
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def app(stack: Stack) -> None:
     stack.serve("granian", "asgi")
 
 
-@pytest.fixture(params=HAVE)
+@pytest.fixture(params=proxies.having(CACHE))
 def proxy(request: pytest.FixtureRequest) -> str:
     """Each proxy that has a cache."""
     return request.param
@@ -181,21 +182,21 @@ def test_a_stock_cache_gives_one_users_page_to_the_next(stack: Stack, finding: F
     finding["stock"] = "leaks"
 
 
-@pytest.mark.parametrize("proxy", [name for name, duty in NEEDS_PLUGIN if duty == CACHE])
-def test_a_proxy_without_a_cache_asks_every_time(stack: Stack, proxy: str, finding: Finding) -> None:
+@pytest.mark.parametrize("proxy", proxies.lacking(CACHE))
+def test_a_proxy_without_a_cache_asks_every_time(stack: Stack, proxy: str, finding: Finding, tmp_path: Path) -> None:
     path = fresh("public")
     assert page(stack.get(proxy, path)) != page(stack.get(proxy, path))
-    assert lacks(stack, proxy, CACHE)
-    finding.setdefault("plugin", {})[proxy] = NEEDS_PLUGIN[proxy, CACHE].home
+    assert lacks(stack, proxy, CACHE, tmp_path)
+    finding.setdefault("without", {})[proxy] = proxies.lack(proxy, CACHE)
 
 
 def conclude(found: Finding) -> Conclusion:
-    """Holds if every proxy has a cache that keeps what is public; with a limit where some need a plugin for one."""
-    have = [proxy for proxy in PROXIES if len(found["made"].get(proxy, {})) == len(live.VERSIONS)]
-    need = found.get("plugin", {})
+    """Holds if every proxy has a cache that keeps what is public; with a limit where some have none here."""
+    have = [proxy for proxy in EVERY_PROXY if len(found["made"].get(proxy, {})) == len(live.versions(proxy))]
+    without = found.get("without", {})
     evidence = (
         f"{', '.join(have)}: a public page is made {found['together'][have[0]]} who ask together, and is still served "
         f"while the app is away; none of {found['personal']} personal replies was kept, where a stock cache gave each "
-        "to the next client. " + "".join(f"{proxy} needs a plugin ({home}). " for proxy, home in need.items())
+        "to the next client. " + "".join(f"{proxy}: {why}. " for proxy, why in without.items())
     ).strip()
-    return Conclusion("never was" if not have else "holds with a limit" if need else "holds", evidence)
+    return Conclusion("never was" if not have else "holds with a limit" if without else "holds", evidence)

@@ -92,10 +92,10 @@ def conclude(found: Finding) -> Conclusion:
     least = min(one["held"] for one in asgi.values())
     evidence = (
         f"Real concurrency: at {WORKERS} workers of {THREADS} threads ASGI servers hold {least} of {CROWD} listeners "
-        f"and answer the next client at once; WSGI servers that stream hold {min(held)} to {max(held)}, and the next client "
-        f"waits until one leaves. CPU-bound work gains {'much' if gains else 'nothing'}: it takes ASGI {min(burns):.2f} to "
-        f"{max(burns):.2f} times the CPU time of WSGI on the same server. HTTP/2 and 3 are no reason: through "
-        f"{len(PROXIES)} proxies a WSGI application answers clients of both, and is spoken to in "
+        f"and answer the next client at once; WSGI servers that stream hold {min(held)} to {max(held)}, and the next "
+        f"client waits until one leaves. CPU-bound work gains {'much' if gains else 'nothing'}: it takes ASGI "
+        f"{min(burns):.2f} to {max(burns):.2f} times the CPU time of WSGI on the same server. HTTP/2 and 3 are no "
+        f"reason: through {len(PROXIES)} proxies a WSGI application answers clients of both, and is spoken to in "
         f"{'HTTP/1.1' if proxied else 'other versions'}."
     )
     rows = [

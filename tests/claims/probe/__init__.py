@@ -1,0 +1,1 @@
+"""What runs inside the probe container: the applications that are asked, the clients that ask, the servers alone."""

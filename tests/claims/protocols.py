@@ -1,0 +1,139 @@
+"""Measures which features of HTTP each server speaks, alone and behind each proxy, with a container of real clients.
+
+The probes themselves are in probe/client.py, the best configurations in probe/servers.py. What was measured is kept for
+the claims of one run.
+"""
+
+import json
+import subprocess
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from testcontainers.compose import DockerCompose
+
+from stack import ROOT, Problem, claims, images
+from tests import live
+from tests.claims.probe import servers
+from tests.live import PROXIES, Stack
+
+OVERRIDE = "tests/claims/probe/compose.yaml"
+FEATURES = (
+    "0.9",
+    "1.0",
+    "1.1 keep-alive",
+    "1.1 chunked request",
+    "1.1 chunked reply",
+    "1.1 pipelining",
+    "100-continue",
+    "h2 by ALPN",
+    "h2c by prior knowledge",
+    "h2c by Upgrade",
+    "HTTP/3",
+    "WebSocket over h1",
+    "WebSocket over h2",
+    "server-sent events",
+    "103 early hints",
+    "trailers",
+)
+Row = dict[str, Any]  # "features": name → ["yes" or "no", note]
+
+
+class Protocols(Stack):
+    """A stack whose app can be the probes' own, with the container of the clients beside it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        image = f"{live.IMAGES}-probe{'-pinned' if claims.pins() else ''}"
+        app = image if claims.pins() else f"{live.IMAGES}-app"
+        super().__init__(name, folder, PROBE_IMAGE=image, APP_IMAGE=app)
+        self.image = image
+        self.files = ["compose.yaml", OVERRIDE]
+        self.pinned = bool(claims.pins())  # measures other releases than the locked ones
+        self.rows: dict[tuple[str, ...], Row] = {}
+
+    def start(self) -> None:
+        """The proxies as in any stack; then the clients' image, made of the app's, and its container."""
+        super().start()
+        build = ["docker", "buildx", "build", "--load", "--quiet", "--tag", self.image]
+        build += ["--build-arg", f"APP_IMAGE={live.IMAGES}-app", "--build-arg", f"PINS={' '.join(claims.pins())}"]
+        if bundle := images.ca_bundle():
+            build += ["--secret", f"id=ca,src={bundle}"]
+        done = subprocess.run(
+            [*build, "--file", "tests/claims/probe/Dockerfile", "requirements"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        self.compose.environment["COMPOSE_FILE"] = ":".join(self.files)
+        self.compose.__dict__.pop("config", None)
+        self.containers = DockerCompose(
+            ROOT, compose_file_name=self.files, env_file=str(self.folder / "stack.env"), wait=False
+        )
+        self.compose.run("up", "--detach", "--no-build", "--no-deps", "probe")
+
+    @cached_property
+    def probe(self) -> str:
+        """The clients' container."""
+        (one,) = self.compose.containers("probe")
+        return one
+
+    def run(self, *command: str) -> Any:
+        """What a command in the clients' container prints as JSON."""
+        done = subprocess.run(
+            ["docker", "exec", self.probe, "python3", "-m", *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr[-3000:]}"
+        return json.loads(done.stdout)
+
+    def alone(self, server: str, interface: str) -> Row:
+        """Every feature of a server in its best configuration."""
+        return self.once("alone", server, interface)
+
+    def native(self, server: str, interface: str) -> Row:
+        """Whether a server's own command serves an application of that interface."""
+        return self.once("native", server, interface)
+
+    def bare(self, server: str, interface: str) -> Row:
+        """Whether `server module:app` serves an application of that interface."""
+        return self.once("bare", server, interface)
+
+    def once(self, *key: str) -> Row:
+        """Measured the first time, remembered after."""
+        if key not in self.rows:
+            self.rows[key] = self.run("probe.alone", *key)
+        return self.rows[key]
+
+    def behind(self, server: str, interface: str) -> dict[str, Row]:
+        """Every feature of the proxies in front of a server as its script in apps/servers starts it; by proxy."""
+        key = ("behind", server, interface)
+        if key not in self.rows:
+            try:
+                self.serve(server, interface, "probe", WORKERS="1")
+            except Problem as problem:
+                nothing = dict.fromkeys(FEATURES, ("no", f"does not start: {problem}"))
+                self.rows[key] = {proxy: {"features": nothing, "h2": {}} for proxy in PROXIES}
+                return self.rows[key]
+            promises = (server, interface) == servers.REFERENCE  # the proxies' own: once is enough
+            self.rows[key] = {proxy: self.through(proxy, promises) for proxy in PROXIES}
+        return self.rows[key]
+
+    def through(self, proxy: str, promises: bool = False) -> Row:
+        """Every feature of a proxy, with what runs behind it now."""
+        places = {"clear": [proxy, 8080], "tls": [proxy, 8443], "plain first": False, "promises": promises}
+        return self.run("probe.client", json.dumps(places))
+
+    def clients(self) -> str:
+        """The clients and their releases."""
+        said = live.docker("exec", self.probe, "sh", "-c", "curl --version; h2load --version; pip list --format freeze")
+        lines = said.splitlines()
+        wanted = ("aioquic==", "h2==", "websockets==")
+        h3 = "with" if "HTTP3" in said else "without"
+        parts = [" ".join(lines[0].split()[:2]) + f" {h3} HTTP/3", next(one for one in lines if "h2load" in one)]
+        return ", ".join([*parts, *(one.replace("==", " ") for one in lines if one.startswith(wanted))])
+
+
+def says(row: Row, feature: str) -> bool:
+    """Whether a row says yes."""
+    return row["features"][feature][0] == "yes"

@@ -1,0 +1,94 @@
+"""C12: more workers do more: each gets requests, and together they have more of them at a time."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests import live
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
+from tests.claims.alone import Alone, Servers
+
+CLAIM = Claim(
+    "C12",
+    "The application server manages workers and distributes requests among them for scale",
+    also=("test_the_share_of_each_worker", "test_a_killed_worker_does_not_take_others_along"),
+)
+NUMBERS = ("1", "2", "4")
+REQUESTS = 320
+ONE_AT_A_TIME = (("gunicorn-sync", "wsgi"), ("gunicorn", "wsgi"), ("granian", "wsgi"), ("uvicorn", "wsgi"))
+SCALES = 1.5  # four workers against one; measured are 2.5 to 4
+
+
+@pytest.mark.long
+def test_every_worker_gets_requests(servers: Servers, finding: Finding) -> None:
+    ones = [servers.start(*pair, WORKERS="4") for pair in alone.with_workers()]
+    try:
+        for one in ones:
+            workers = one.ready().look().pids
+            answers = alone.ask(one.target, "/process", 32, keep_alive=False, requests=REQUESTS)
+            assert {answer.status for answer in answers} == {200}
+            finding.setdefault("shares", {})[one.name] = load.shares(answers, workers)
+    finally:
+        servers.remove(*ones)
+    finding["without workers"] = [" ".join(pair) for pair in live.pairs() if alone.has_one_process(*pair)]
+
+
+@pytest.mark.long
+def test_more_workers_have_more_requests_at_a_time(servers: Servers, finding: Finding) -> None:
+    """Workers of one thread, so that only workers can make a difference; requests that wait, so that cores cannot."""
+    ones = [servers.start(*pair, WORKERS=number, THREADS="1") for pair in ONE_AT_A_TIME for number in NUMBERS]
+    try:
+        for one in ones:
+            one.ready()
+        for one in ones:
+            finding.setdefault("at a time", {}).setdefault(one.name, {})[str(one.workers)] = at_a_time(one)
+    finally:
+        servers.remove(*ones)
+
+
+def at_a_time(one: Alone) -> float:
+    """How many requests of a tenth of a second it has at a time, when asked for sixteen."""
+    began = time.monotonic()
+    answers = alone.ask(one.target, "/wait/100", 16, keep_alive=False, requests=32)
+    assert {answer.status for answer in answers} == {200}
+    return round(len(answers) * 0.1 / (time.monotonic() - began), 1)
+
+
+def conclude(found: Finding) -> Conclusion:
+    """Holds if every server has workers, each gets requests and four do more than one; with a limit if only some do."""
+    shares: dict[str, list[int]] = found["shares"]
+    fed = [name for name, counts in shares.items() if counts[-1] > 0 and len(counts) == 4]
+    times: dict[str, Any] = found["at a time"]
+    scaling = [name for name, one in times.items() if one["4"] / one["1"] >= SCALES]
+    without: list[str] = found["without workers"]
+    verdict: Verdict
+    if not fed or not scaling:
+        verdict = "never was"
+    elif without or len(fed) < len(shares) or len(scaling) < len(times):
+        verdict = "holds with a limit"
+    else:
+        verdict = "holds"
+    spread = [counts[0] / max(1, counts[-1]) for counts in shares.values()]
+    sync = times["gunicorn-sync wsgi"]
+    evidence = (
+        f"On {len(fed)} of {len(shares)} server scripts with workers each of four gets requests, the busiest "
+        f"{min(spread):.1f} to {max(spread):.1f} times those of the idlest; {' and '.join(without)} have no workers. "
+        f"With one thread each, 1, 2 and 4 workers of gunicorn sync have {sync['1']}, {sync['2']} and {sync['4']} "
+        f"requests at a time; {len(scaling)} of {len(times)} such servers do more with four. Who gives them out: C21."
+    )
+    tables = (
+        Table(
+            "Shares",
+            ["server", "requests of each of 4 workers"],
+            [[f"`{name}`", " ".join(map(str, counts))] for name, counts in shares.items()],
+            f"{REQUESTS} requests from 32 clients, each on a new connection.",
+        ),
+        Table(
+            "Requests at a time, one thread per worker",
+            ["server", *(f"{number} workers" for number in NUMBERS)],
+            [[f"`{name}`", *(str(one[number]) for number in NUMBERS)] for name, one in times.items()],
+            "`/wait/100`, 32 times from 16 clients on new connections.",
+        ),
+    )
+    return Conclusion(verdict, evidence, tables)
