@@ -6,7 +6,7 @@ Where to and as whom is in the environment (PGHOST, …); PGAPPNAME is what the 
 import os
 from typing import Any
 
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from apps.asgi import bare
 
@@ -22,7 +22,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     while True:
         event = (await receive())["type"]
         if event == "lifespan.startup":
-            await pool.open(wait=True, timeout=float(os.environ["POOL_SECONDS"]))
+            try:
+                await pool.open(wait=True, timeout=float(os.environ["POOL_SECONDS"]))
+            except PoolTimeout as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
         else:
             await pool.close()
         await send({"type": f"{event}.complete"})
