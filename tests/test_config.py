@@ -15,7 +15,7 @@ from tests.live import Stack
 SCRIPTS = sorted((ROOT / "apps/servers").glob("*/*.sh"))
 COMMENTED = [
     path
-    for folder in ("apps", *live.EVERY_PROXY, "certs", "stack")
+    for folder in ("apps", *live.EVERY_PROXY, "postgres", "certs", "stack")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.is_file() and "Checked by:" in path.read_text(errors="ignore")
 ]
