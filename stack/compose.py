@@ -80,6 +80,10 @@ class Compose:
         """Those that run where none is asked for: the ones without a profile."""
         return [name for name in self.proxies() if not self.config["services"][name].get("profiles")]
 
+    def profiles(self) -> dict[str, list[str]]:
+        """The profiles of each service that has any."""
+        return {name: one["profiles"] for name, one in self.config["services"].items() if one.get("profiles")}
+
     def containers(self, service: str = "", everything: bool = False) -> list[str]:
         """The ids of the project's running containers; `everything`: stopped ones too."""
         label = [f"label={LABEL}.project={self.project}", *([f"label={LABEL}.service={service}"] if service else [])]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from stack import ROOT, Problem, engine
+from stack import ROOT, Problem, engine, proxies
 
 RELEASE = "forky"  # carries the Python, nginx and busybox that the official images of the day carry
 BASE = "stack-base:debian"
@@ -24,24 +24,25 @@ VERSION = {
     "caddy": ("caddy", "version"),
     "traefik": ("traefik", "version"),
     "apache": ("httpd", "-v"),
+    "postgres": ("postgres", "--version"),
 }
 
 
 def official() -> dict[str, str]:
-    """The official images by what they carry (`python`, or a proxy), from the one place that names them."""
+    """The official images by what they carry (`python`, a proxy, `postgres`), from the one place that names them."""
     named = re.findall(r"\$\{([A-Z]+)_IMAGE:-([^}]+)\}", (ROOT / "compose.yaml").read_text())
     return {name.lower(): image for name, image in named}
 
 
-def ensure(proxies: Iterable[str] | None = None, anew: bool = False) -> dict[str, str]:
+def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, str]:
     """The base image for each build argument, pulled or made as need be; one line for each that was.
 
-    For Python and `proxies`; for every proxy where none is named.
+    For Python and `parts`; for every proxy where nothing is named.
     """
     chosen = {}
     reachable = True
     wanted = official()
-    for name in wanted if proxies is None else ["python", *proxies]:
+    for name in ["python", *(proxies.names() if parts is None else parts)]:
         image, argument, stand_in = wanted[name], f"{name.upper()}_IMAGE", f"stack-base:{name}"
         named = os.environ.get(argument) or dotenv().get(argument)
         if named:
@@ -59,10 +60,10 @@ def ensure(proxies: Iterable[str] | None = None, anew: bool = False) -> dict[str
 
 
 def decide() -> None:
-    """`make images`: decides anew for the proxies that `make up` would run, and says what it decided."""
+    """`make images`: decides anew for what `make up` would run, and says what it decided."""
     from stack import settings  # it imports this
 
-    for argument, image in ensure(settings.read(os.environ).proxies, anew=True).items():
+    for argument, image in ensure(settings.read(os.environ).parts, anew=True).items():
         print(f"images: {argument}={image}")
 
 
@@ -126,7 +127,7 @@ def version(tag: str, name: str) -> str:
     ask = VERSION.get(name, ("python3", "--version"))
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", ask[0], tag, *ask[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
     return f"{name} {found[0] if found else '?'}"
 
 

@@ -16,12 +16,18 @@ FOR_MAKE = {"PYTHON", "PYTEST_ARGS", "UPGRADE"}
 
 
 class Settings(NamedTuple):
-    """Valid settings: the choice of server, the proxies to run, and whether the others are to stop."""
+    """Valid settings: the choice of server, the proxies to run, whether the others are to stop, and what else runs."""
 
     choice: serve.Choice
     compose: Compose
     proxies: list[str]
     alone: bool
+    more: list[str]
+
+    @property
+    def parts(self) -> list[str]:
+        """The services that are asked for by name, each with a base image of its own."""
+        return [*self.proxies, *self.more]
 
     @property
     def by_acme(self) -> bool:
@@ -64,7 +70,20 @@ def read(environ: Mapping[str, str]) -> Settings:
     for name in wanted:
         if name not in known:
             raise Problem(f"PROXY={name} is not a proxy here: choose {', '.join(known)}")
-    return Settings(choice, compose, wanted or compose.default_proxies(), bool(wanted))
+    return Settings(choice, compose, wanted or compose.default_proxies(), bool(wanted), others(given, compose))
+
+
+def others(given: Mapping[str, str], compose: Compose) -> list[str]:
+    """The services, beside the proxies, whose profile is asked for."""
+    wanted = set(given.get("COMPOSE_PROFILES", "").replace(",", " ").split())
+    known = {profile for profiles in compose.profiles().values() for profile in profiles} | {"*"}
+    for name in sorted(wanted - known):
+        raise Problem(f"COMPOSE_PROFILES={name} is not a profile here: choose {', '.join(sorted(known))}")
+    proxies = compose.proxies()
+    more = [name for name, profiles in compose.profiles().items() if name not in proxies and wanted & {*profiles, "*"}]
+    if "postgres" in more and not given.get("POSTGRES_PASSWORD"):
+        raise Problem("POSTGRES_PASSWORD is empty: give the database that COMPOSE_PROFILES asks for a password")
+    return more
 
 
 def edge(given: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ then stops the old one, which finishes what it has (docs/decisions/0003-swap-by-
 import errno
 import http.client
 import io
+import json
 import os
 import socket
 import ssl
@@ -41,13 +42,15 @@ def up(wanted: settings.Settings) -> None:
             f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
         )
     free_ports(compose, wanted.proxies)
-    compose.environment |= images.ensure(wanted.proxies)
-    build(compose, wanted.proxies)
+    compose.environment |= images.ensure(wanted.parts)
+    build(compose, wanted.parts)
     with undone_on_failure(compose, keep_volumes=wanted.by_acme):
         certificates(compose)
         for proxy in wanted.proxies:
             check(compose, proxy)
-        compose.run("up", "--detach", "--no-build", "--no-deps", *wanted.proxies)
+        compose.run("up", "--detach", "--no-build", "--no-deps", *wanted.parts)
+        for one in (one for name in wanted.more for one in compose.containers(name, everything=True)):
+            wait_for_health(compose, one)
         if compose.containers("app"):
             swap(compose)
         else:
@@ -59,7 +62,7 @@ def up(wanted: settings.Settings) -> None:
             )
         running = [name for name in compose.proxies() if compose.containers(name)]
         wait_for_proxies(compose, running, ACME_SECONDS if wanted.by_acme else READY_SECONDS)
-    table(compose, wanted.choice, running)
+    table(compose, wanted.choice, running, wanted.more)
 
 
 def free_ports(compose: Compose, proxies: list[str]) -> None:
@@ -110,12 +113,12 @@ def build_only() -> None:
         build(Compose(found | {"APP_BASE": base}), [])
 
 
-def build(compose: Compose, proxies: list[str] | None = None) -> None:
+def build(compose: Compose, parts: list[str] | None = None) -> None:
     """Builds the images that are missing, showing each step, or out of date, saying so if it takes a while.
 
-    Those of `proxies` and of what each needs; of every proxy where none is named.
+    Those of `parts` and of what each needs; of every proxy where nothing is named.
     """
-    services = ["app", "certs", *(compose.proxies() if proxies is None else proxies)]
+    services = ["app", "certs", *(compose.proxies() if parts is None else parts)]
     if not all(images.exists(compose.config["services"][name]["image"]) for name in services):
         print("up: building the images (half a minute the first time, longer on a slow network)", flush=True)
         compose.run("build", *services, capture=False)
@@ -186,6 +189,19 @@ def wait_for_app(compose: Compose, containers: list[str]) -> None:
             time.sleep(0.2)
 
 
+def wait_for_health(compose: Compose, container: str) -> None:
+    """Waits until a container's own health check passes: asked here, as Docker does so every ten seconds only."""
+    check = json.loads(compose.inspect(container, "{{json .Config.Healthcheck.Test}}"))[1:]
+    until = time.monotonic() + READY_SECONDS
+    while engine.output("docker", "exec", container, *check) is None:
+        restarts = compose.inspect(container, "{{.RestartCount}}")
+        if time.monotonic() > until or restarts not in ("", "0"):
+            print(compose.logs(container), file=sys.stderr)
+            name = compose.inspect(container, f'{{{{index .Config.Labels "{LABEL}.service"}}}}')
+            raise Problem(f"{name} did not become healthy: its log is above")
+        time.sleep(0.2)
+
+
 def authority(compose: Compose) -> str:
     """The local authority's certificate (PEM); "" where the site has a certificate of its own."""
     maker = next(iter(compose.containers("certs", everything=True)), None)
@@ -242,14 +258,13 @@ def ask(host: str, port: int, name: str, path: str, pem: str) -> str:
         connection.close()
 
 
-def table(compose: Compose, choice: serve.Choice, proxies: list[str]) -> None:
+def table(compose: Compose, choice: serve.Choice, proxies: list[str], more: list[str]) -> None:
     """Prints what runs and where it answers."""
     app = compose.containers("app")
     ask_version = f"from apps import serve; print(serve.version({choice.SERVER!r}), serve.python_version())"
     command = ["docker", "exec", app[0], "python3", "-c", ask_version]
     version, python = (engine.output(*command) or "? ?").split()
     name = site_name(compose)
-    bases = compose.environment
     rows = [
         ("server", f"{choice.SERVER} {version}" if version != python else f"{choice.SERVER} of Python {python}"),
         ("interface", choice.INTERFACE),
@@ -261,8 +276,11 @@ def table(compose: Compose, choice: serve.Choice, proxies: list[str]) -> None:
         urls = (
             f"https://{name}{'' if https == 443 else f':{https}'}   http://{name}{'' if http_ == 80 else f':{http_}'}"
         )
-        base = bases.get(f"{proxy.upper()}_IMAGE", "")
-        rows.append((proxy, urls + (f"   ({base})" if base.startswith("stack-base") else "")))
+        rows.append((proxy, urls))
+    rows += [(name, "for the app") for name in more]
+    bases = {name: compose.environment.get(f"{name.upper()}_IMAGE", "") for name in (*proxies, *more)}
+    stand_ins = {name: f"   ({base})" for name, base in bases.items() if base.startswith("stack-base")}
+    rows = [(label, value + stand_ins.get(label, "")) for label, value in rows]
     width = max(len(label) for label, _ in rows)
     print("\n".join(f"  {label:<{width}}  {value}" for label, value in rows))
     if authority(compose):

@@ -1,5 +1,6 @@
 """The make commands as a newcomer types them, in a checkout of their own: what they print, and what they leave."""
 
+import json
 import os
 import re
 import shutil
@@ -124,6 +125,8 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("ADMIN_ALLOW=10.0.0.1/8", "ADMIN_ALLOW holds 10.0.0.1/8, which is not an address or network"),
         ("LOGIN_RATE=0", "LOGIN_RATE=0 is not a number of requests per second"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
+        ("COMPOSE_PROFILES=mysql", "COMPOSE_PROFILES=mysql is not a profile here: choose"),
+        ("COMPOSE_PROFILES=postgres", "POSTGRES_PASSWORD is empty"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_one_clear_line(checkout: Checkout, setting: str, said: str) -> None:
@@ -274,6 +277,59 @@ def test_a_proxy_with_a_profile_runs_where_it_is_asked_for(checkout: Checkout, p
     # Without its name, the two of always: it is left alone, and not started.
     assert checkout.make("up", "SERVER=granian").returncode == 0
     assert containers(checkout, "nginx") and containers(checkout, "caddy") and containers(checkout, proxy) == before
+    assert checkout.make("down").returncode == 0
+    assert checkout.left() == []
+
+
+def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> None:
+    def up(password: str) -> str:
+        (checkout.folder / ".env").write_text(
+            f"COMPOSE_PROFILES=postgres\nPOSTGRES_PASSWORD='{password}'\nPROXY=caddy\n"
+        )
+        done = checkout.make("up")
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^  postgres +for the app", done.stdout, re.MULTILINE), done.stdout
+        (one,) = containers(checkout, "postgres")
+        return one
+
+    def ask(one: str, sql: str, *user: str) -> str:
+        return live.docker("exec", *user, one, "psql", "--no-psqlrc", "-qAt", "-c", sql, check=False)
+
+    def as_app(password: str) -> tuple[str, ...]:
+        words = {"PGHOST": "127.0.0.1", "PGUSER": "app", "PGDATABASE": "app", "PGPASSWORD": password}
+        return tuple(word for pair in words.items() for word in ("--env", "=".join(pair)))
+
+    try:
+        one = up("a $first")
+        host = json.loads(live.docker("inspect", "--format", "{{json .HostConfig}}", one))
+        assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 256)
+        assert host["Memory"] > 0 and "no-new-privileges:true" in host["SecurityOpt"] and not host["PortBindings"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", live.docker("inspect", "--format", "{{.Config.User}}", one))
+        assert live.docker("inspect", "--format", "{{.Config.StopSignal}}", one) == "SIGINT"
+        networks = json.loads(live.docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", one))
+        assert list(networks) == [f"{checkout.project}_backend"]
+
+        # The application is told where it is and as whom, and reaches it.
+        (app,) = containers(checkout, "app")
+        reach = (
+            "import os, socket as s; s.create_connection((os.environ['PGHOST'], 5432)); print(os.environ['PGPASSWORD'])"
+        )
+        assert live.docker("exec", app, "python3", "-c", reach) == "a $first"
+        assert ask(one, "CREATE TABLE kept AS SELECT 42", *as_app("a $first")) == ""
+        assert "password authentication failed" in ask(one, "SELECT 1", *as_app("other"))
+        assert "password authentication failed" in ask(one, "SELECT 1", *as_app("a $first"), "--env", "PGUSER=postgres")
+        assert ask(one, "SELECT 1", "--env", "PGUSER=postgres") == "1", "the superuser cannot come from inside"
+
+        # Another password holds from the next start on, and what was written is there.
+        two = up("second")
+        assert two != one
+        assert ask(two, "TABLE kept", *as_app("second")) == "42"
+        assert "password authentication failed" in ask(two, "SELECT 1", *as_app("a $first"))
+        live.docker("stop", two)
+        assert live.docker("inspect", "--format", "{{.State.ExitCode}}", two) == "0"
+        assert "database system is shut down" in live.docker("logs", two)
+    finally:
+        (checkout.folder / ".env").unlink()
     assert checkout.make("down").returncode == 0
     assert checkout.left() == []
 

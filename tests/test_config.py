@@ -15,7 +15,7 @@ from tests.live import Stack
 SCRIPTS = sorted((ROOT / "apps/servers").glob("*/*.sh"))
 COMMENTED = [
     path
-    for folder in ("apps", *live.EVERY_PROXY, "certs", "stack")
+    for folder in ("apps", *live.EVERY_PROXY, "postgres", "certs", "stack")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.is_file() and "Checked by:" in path.read_text(errors="ignore")
 ]
@@ -140,7 +140,7 @@ def test_the_example_environment_explains_every_knob_with_its_default() -> None:
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     compose = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
     compose["IMAGES"] = ""  # its default is another variable
-    assert example.keys() - compose.keys() == {"COMPOSE_PROJECT_NAME", "PROXY"}
+    assert example.keys() - compose.keys() == {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PROXY"}
     assert compose.keys() - example.keys() == set()
     told_by_serve = {"SERVER", "APP"}
     wrong = {name: (example[name], default) for name, default in compose.items() if example[name] != default}

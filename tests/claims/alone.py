@@ -197,7 +197,14 @@ class Servers:
         up.build(Compose(ours | images.ensure()))
 
     def start(
-        self, server: str, interface: str, app: str = "bare", flags: str = "", restart: str = "no", **settings: str
+        self,
+        server: str,
+        interface: str,
+        app: str = "bare",
+        flags: str = "",
+        restart: str = "no",
+        image: str = "",
+        **settings: str,
     ) -> Alone:
         """Starts one, with `flags` before its script's own; `app` may be one of tests/claims/apps."""
         environment = SETTINGS | {"SERVER": server, "INTERFACE": interface, "APP": app} | settings
@@ -211,7 +218,7 @@ class Servers:
         if flags:
             script = f"/srv/apps/servers/{interface}/{server}.sh"
             command = ["sh", "-c", f"sed 's/^exec [a-z]*/& {flags}/' {script} >/tmp/server.sh; exec sh /tmp/server.sh"]
-        container = docker(*RUN, "--restart", restart, *more, live.image(server, interface), *command)
+        container = docker(*RUN, "--restart", restart, *more, image or live.image(server, interface), *command)
         return Alone(server, interface, container, int(environment["WORKERS"]))
 
     @contextmanager

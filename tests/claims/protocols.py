@@ -18,6 +18,7 @@ from tests.claims.probe import servers
 from tests.live import PROXIES, Stack
 
 OVERRIDE = "tests/claims/probe/compose.yaml"
+IMAGE = f"{live.IMAGES}-probe{'-pinned' if claims.pins() else ''}"
 FEATURES = (
     "0.9",
     "1.0",
@@ -39,14 +40,29 @@ FEATURES = (
 Row = dict[str, Any]  # "features": name → ["yes" or "no", note]
 
 
+def build_image() -> None:
+    """Builds the probes' image on the one that has every server."""
+    build = ["docker", "buildx", "build", "--load", "--quiet", "--tag", IMAGE]
+    build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]
+    build += ["--build-arg", f"PINS={' '.join(claims.pins())}"]
+    if bundle := images.ca_bundle():
+        build += ["--secret", f"id=ca,src={bundle}"]
+    done = subprocess.run(
+        [*build, "--file", "tests/claims/probe/Dockerfile", "requirements"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 class Protocols(Stack):
     """A stack whose app can be the probes' own, with the container of the clients beside it."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        image = f"{live.IMAGES}-probe{'-pinned' if claims.pins() else ''}"
-        app = image if claims.pins() else ""
-        super().__init__(name, folder, PROBE_IMAGE=image, PINNED_APP_IMAGE=app)
-        self.image = image
+        app = IMAGE if claims.pins() else ""
+        super().__init__(name, folder, PROBE_IMAGE=IMAGE, PINNED_APP_IMAGE=app)
         self.files = ["compose.yaml", OVERRIDE]
         self.pinned = bool(claims.pins())  # measures other releases than the locked ones
         self.rows: dict[tuple[str, ...], Row] = {}
@@ -54,19 +70,7 @@ class Protocols(Stack):
     def start(self) -> None:
         """The proxies as in any stack; then the clients' image, made of the one with all servers, and its container."""
         super().start()
-        build = ["docker", "buildx", "build", "--load", "--quiet", "--tag", self.image]
-        build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]
-        build += ["--build-arg", f"PINS={' '.join(claims.pins())}"]
-        if bundle := images.ca_bundle():
-            build += ["--secret", f"id=ca,src={bundle}"]
-        done = subprocess.run(
-            [*build, "--file", "tests/claims/probe/Dockerfile", "requirements"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
+        build_image()
         self.compose.environment["COMPOSE_FILE"] = ":".join(self.files)
         self.compose.__dict__.pop("config", None)
         self.containers = DockerCompose(

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes the database `app` and its owner `app` once, gives the owner its password, then becomes PostgreSQL.
+# Arguments go to PostgreSQL: start.sh -c max_connections=200
+set -eu
+[ -n "${POSTGRES_PASSWORD:-}" ] || { echo "postgres: POSTGRES_PASSWORD is empty: give the password of the role app" >&2; exit 1; }
+umask 077
+
+# One statement at a time, by the program itself, before it listens.
+sql() {
+  postgres --single -D "$1" -c exit_on_error=on -c log_checkpoints=off postgres > /dev/null
+}
+
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  # Made beside and moved: what an interruption leaves is no database.
+  mkdir -p "$(dirname "$PGDATA")"
+  rm -rf "$PGDATA.new"
+  initdb --pgdata="$PGDATA.new" --username=postgres --encoding=UTF8 --locale-provider=builtin --locale=C.UTF-8 \
+    --auth=reject --no-instructions > /dev/null
+  sql "$PGDATA.new" <<EOF
+CREATE ROLE app LOGIN
+CREATE DATABASE app OWNER app
+EOF
+  rm -rf "$PGDATA"
+  mv "$PGDATA.new" "$PGDATA"
+  echo "postgres: made the database app"
+fi
+# At each start: what .env says is so.
+sql "$PGDATA" <<EOF
+ALTER ROLE app PASSWORD '$(printf %s "$POSTGRES_PASSWORD" | sed "s/'/''/g")'
+EOF
+unset POSTGRES_PASSWORD
+exec postgres -D "$PGDATA" -c config_file=/etc/stack-postgres/postgresql.conf "$@"

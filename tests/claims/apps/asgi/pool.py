@@ -1,0 +1,34 @@
+"""The bare application with a pool of three PostgreSQL connections, opened at lifespan start-up, closed at shutdown.
+
+Where to and as whom is in the environment (PGHOST, …); PGAPPNAME is what the database calls each connection.
+"""
+
+import os
+from typing import Any
+
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from apps.asgi import bare
+
+SIZE = 3
+pool = AsyncConnectionPool(min_size=SIZE, max_size=SIZE, open=False)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Passes everything but the lifespan on."""
+    if scope["type"] != "lifespan":
+        await bare.app(scope, receive, send)
+        return
+    while True:
+        event = (await receive())["type"]
+        if event == "lifespan.startup":
+            try:
+                await pool.open(wait=True, timeout=float(os.environ["POOL_SECONDS"]))
+            except PoolTimeout as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+        else:
+            await pool.close()
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
