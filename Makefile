@@ -47,7 +47,6 @@ test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about
 
 .PHONY: claims
 claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
-	@$(STACK) build
 	@$(STACK) claims
 
 .PHONY: lint

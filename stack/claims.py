@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stack import ROOT, Problem
+from stack import ROOT, Problem, settings, up
 
 # A run on other releases than the locked ones (PINS="gunicorn==23.0.0") is no record of this project.
 OTHER = ROOT / ".cache/claims" if os.environ.get("PINS") else None
@@ -77,12 +77,18 @@ def progress(done: str) -> str:
 
 def pins() -> list[str]:
     """The releases that PINS names in place of the locked ones: for the claims that measure in the probe image."""
-    return os.environ.get("PINS", "").replace(",", " ").split()
+    wanted = os.environ.get("PINS", "").replace(",", " ").split()
+    for pin in wanted:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin):
+            raise Problem(f"PINS={pin} is not a release: give name==version, such as gunicorn==23.0.0")
+    return wanted
 
 
 def run() -> None:
     """Measures, and writes the page; what was concluded before an interruption or a failure is kept."""
-    names = chosen()
+    settings.spelling(os.environ.get("MAKEFLAGS", ""))
+    names, _ = chosen(), pins()
+    up.build_only()
     print(f"claims: {len(names)} to measure" + (f", with {' '.join(pins())}" if pins() else ""), flush=True)
     command = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "--record", "-q", "--no-header"]
     command += [str(files()[name]) for name in names] + ["-m", "long or not long"]
@@ -148,7 +154,12 @@ def page() -> str:
     for number, one in enumerate(conditions, 1):
         versions = ", ".join(f"{name} {version}" for name, version in one["versions"].items())
         parts += [f"{number}. {versions}. Machine: {one['machine']}. Client: {one['client']}.", ""]
-    parts += ["## Tests", "", "Every test of a claim passed when its verdict was computed.", ""]
+    parts += [
+        "## Tests",
+        "",
+        "A claim's own tests passed when its verdict was computed; those that show it, too, are run by `make test`.",
+        "",
+    ]
     for record in records:
         parts.append(f"- {record['id']}: " + ", ".join(f"`{test}`" for test in record["tests"]))
     return "\n".join(parts) + "\n"

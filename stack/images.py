@@ -72,7 +72,13 @@ def dotenv() -> dict[str, str]:
     file = ROOT / ".env"
     lines = file.read_text().splitlines() if file.is_file() else []
     pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, mark, value in pairs if mark}
+    return {name.strip(): unquoted(value.strip()) for name, mark, value in pairs if mark}
+
+
+def unquoted(value: str) -> str:
+    """A value as compose reads it: without its quotes, or, where it has none, without the comment behind it."""
+    quoted = re.match(r"""(['"])(.*?)\1""", value)
+    return quoted[2] if quoted else re.split(r"(?:^|\s)#", value)[0].strip()
 
 
 def exists(image: str) -> bool:

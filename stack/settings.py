@@ -12,7 +12,7 @@ from stack import ROOT, Problem, images
 from stack.compose import Compose
 
 CHOICE = ("SERVER", "INTERFACE", "APP", "WORKERS", "THREADS", "KEEPALIVE", "GRACE")
-FOR_MAKE = {"PYTHON", "PYTEST_ARGS", "UPGRADE"}
+FOR_MAKE = {"PYTHON", "PYTEST_ARGS", "UPGRADE", "ONLY", "PINS"}
 
 
 class Settings(NamedTuple):
@@ -44,6 +44,9 @@ def knobs() -> set[str]:
 def read(environ: Mapping[str, str]) -> Settings:
     """The settings in `environ` and .env; `Problem` names the first that is wrong, and what would be right."""
     spelling(environ.get("MAKEFLAGS", ""))
+    for name in images.dotenv().keys() - knobs():  # .env may hold the user's own; a near miss is a typo
+        if near := difflib.get_close_matches(name.upper(), knobs(), 1, 0.8):
+            raise Problem(f"{name} in .env is not a setting: did you mean {near[0]}?")
     given = {**images.dotenv(), **{name: value for name, value in environ.items() if value}}
     try:
         choice = serve.choose({name: given.get(name, "") for name in CHOICE})
@@ -55,6 +58,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     for name in given.get("DOMAIN", "").split():
         if not re.fullmatch(r"[A-Za-z0-9.-]+", name):
             raise Problem(f"DOMAIN holds {name}, which is not a host name: give names, separated by spaces")
+    path = given.get("HEALTH_PATH", "/")
+    if not path.startswith("/"):
+        raise Problem(f"HEALTH_PATH={path} is not a path: begin it with /")
     certs = given.get("CERTS", "")
     if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
         raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
@@ -113,7 +119,7 @@ def spelling(makeflags: str) -> None:
     """Refuses a variable on make's command line that is no setting: a typo would look like success."""
     for name in re.findall(r"(?:^|\s)(\w+)=", makeflags.partition("-- ")[2]):
         if knobs() and name not in knobs() | FOR_MAKE:
-            near = difflib.get_close_matches(name.upper(), knobs(), 1)
+            near = difflib.get_close_matches(name.upper(), knobs() | FOR_MAKE, 1)
             raise Problem(
                 f"{name} is not a setting{f': did you mean {near[0]}?' if near else '; .env.example has them all'}"
             )

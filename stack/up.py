@@ -41,6 +41,10 @@ def up(wanted: settings.Settings) -> None:
         raise Problem(
             f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
         )
+    # (!) A proxy that runs already gets the new settings, too: else it would keep an account that was taken away.
+    if not wanted.alone:
+        ran = {name for name in compose.proxies() if compose.containers(name)}
+        wanted = wanted._replace(proxies=[name for name in compose.proxies() if name in ran | {*wanted.proxies}])
     free_ports(compose, wanted.proxies)
     compose.environment |= images.ensure(wanted.parts)
     build(compose, wanted.parts)

@@ -114,6 +114,7 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
         ("KEEPALIVE=5", "KEEPALIVE=5 is not a number that can be used: give a whole number from 16 to 60"),
         ("GRACE=30", "GRACE=30 is not under the 30 s after which Docker kills"),
         ("SEVER=uvicorn", "SEVER is not a setting: did you mean SERVER?"),
+        ("HEALTH_PATH=ready", "HEALTH_PATH=ready is not a path: begin it with /"),
         ("DOMAIN=bad_name!", "DOMAIN holds bad_name!, which is not a host name"),
         ("NGINX_HTTPS_PORT=99999", "NGINX_HTTPS_PORT=99999 is not a port: give a number from 1 to 65535"),
         ("BIND=192.0.2.1", "BIND=192.0.2.1 is not an address of this machine"),
@@ -250,6 +251,33 @@ def containers(checkout: Checkout, service: str) -> list[str]:
     return (engine.output("docker", "ps", "--quiet", "--filter", labels[0], "--filter", labels[1]) or "").split()
 
 
+def test_a_typo_in_the_env_file_is_refused_and_a_comment_is_none(checkout: Checkout) -> None:
+    file = checkout.folder / ".env"
+    try:
+        file.write_text("SEVER=uvicorn\n")
+        assert "SEVER in .env is not a setting: did you mean SERVER?" in complaint(checkout.make("up"))
+        file.write_text("SERVER=nope   # not yet\nMY_OWN=1\n")
+        assert "SERVER=nope is not a server here" in complaint(checkout.make("up"))
+    finally:
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("ONYL=C01", "ONYL is not a setting: did you mean ONLY?"),
+        ("ONLY=C99", "ONLY=C99 is not a claim here"),
+        ("ONLY=C18 PINS=gunicorn=23.0.0", "PINS=gunicorn=23.0.0 is not a release: give name==version"),
+    ],
+)
+def test_a_wrong_word_for_the_claims_measures_nothing(words: str, problem: str) -> None:
+    given = dict(word.split("=", 1) for word in words.split())
+    environment = os.environ | given | {"MAKEFLAGS": f" -- {words}"}
+    command = [sys.executable, "-m", "stack", "claims"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert problem in complaint(done)
+
+
 def test_one_proxy_alone(checkout: Checkout) -> None:
     done = checkout.make("up", "PROXY=caddy", "SERVER=uvicorn")
     assert done.returncode == 0, done.stderr
@@ -274,9 +302,12 @@ def test_a_proxy_with_a_profile_runs_where_it_is_asked_for(checkout: Checkout, p
     assert checkout.make("trust").returncode == 0
     shown = checkout.make("ps").stdout
     assert re.search(rf"^{proxy} .*running.*:{port}$", shown, re.MULTILINE), shown
-    # Without its name, the two of always: it is left alone, and not started.
+    # Without its name, the two of always beside it: it is left alone, but it has every new setting.
     assert checkout.make("up", "SERVER=granian").returncode == 0
     assert containers(checkout, "nginx") and containers(checkout, "caddy") and containers(checkout, proxy) == before
+    assert checkout.make("up", "SERVER=granian", "ADMIN_ALLOW=192.0.2.0/24").returncode == 0
+    (one,) = containers(checkout, proxy)
+    assert "ADMIN_ALLOW=192.0.2.0/24" in live.docker("inspect", "--format", "{{json .Config.Env}}", one)
     assert checkout.make("down").returncode == 0
     assert checkout.left() == []
 

@@ -20,15 +20,18 @@ def app(stack: Stack) -> None:
     stack.serve("gunicorn", "asgi")
 
 
+@pytest.mark.parametrize("proxy", PROXIES)
 def test_one_request_is_seen_by_every_part(stack: Stack, proxy: str, finding: Finding) -> None:
     answer = stack.get(proxy, "/request")
-    name = answer.headers["x-request-id"]
-    assert answer.json()["headers"]["x-request-id"] == name, "the application had another request"
-    logged = eventually(lambda: [line for line in stack.log_lines(proxy) if name in (line.get("id"), line.get("uuid"))])
+    one = answer.headers["x-request-id"]
+    assert answer.json()["headers"]["x-request-id"] == one, "the application had another request"
+    logged = eventually(lambda: [line for line in stack.log_lines(proxy) if one in (line.get("id"), line.get("uuid"))])
     assert len(logged) == 1
     worker = stack.get(proxy, "/process").json()["pid"]
     master = stack.in_app(f"import sys; sys.argv = ['', '{worker}']; {PARENT}")
     command = stack.in_app(f"print(open('/proc/{master}/cmdline').read().replace(chr(0), ' '))")
+    published = stack.compose.inspect(stack.app(), "{{json .HostConfig.PortBindings}}")
+    assert published in ("{}", "null"), "the application can be reached past the proxy"
     peer = answer.json()["headers"]["x-forwarded-for"]
     finding[proxy] = {
         "client": peer == stack.gateway(),
