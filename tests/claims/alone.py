@@ -28,6 +28,7 @@ RUN = [
 ]
 SETTINGS = {"WORKERS": "2", "THREADS": "8", "KEEPALIVE": "30", "GRACE": "20", "FORWARDED_ALLOW_IPS": "127.0.0.1"}
 # Processes that Python's multiprocessing starts for itself, and those of Apache that hold mod_wsgi's connections.
+BEHIND = ("mod_wsgi", "wsgi")  # its workers are handed requests by Apache's processes, through a socket of their own
 HELPERS = ("resource_tracker", "forkserver", "apache2")
 
 LOOK = """
@@ -250,6 +251,11 @@ def has_one_process(server: str, interface: str) -> bool:
 def with_workers() -> list[tuple[str, str]]:
     """Every server and interface whose script takes WORKERS."""
     return [pair for pair in live.pairs() if not has_one_process(*pair)]
+
+
+def accepting() -> list[tuple[str, str]]:
+    """Those of them whose workers take connections themselves; for mod_wsgi's, Apache's own do that."""
+    return [(server, interface) for server, interface in with_workers() if server != BEHIND[0]]
 
 
 def at_once(work: Callable[[Alone], T], ones: list[Alone], width: int = 6) -> list[T]:

@@ -12,7 +12,7 @@ from tests.live import Stack
 
 CLAIM = Claim("C21", "The main server distributes the requests among the workers")
 WORKERS = 4
-REQUESTS = 240
+REQUESTS = 160
 IN_FLIGHT = 16
 CONCURRENCIES = (1, 8, 32)
 WAYS = ("direct", *live.PROXIES)
@@ -28,7 +28,7 @@ class Served(NamedTuple):
     workers: list[int]
 
 
-@pytest.fixture(scope="module", params=alone.with_workers(), ids="-".join)
+@pytest.fixture(scope="module", params=alone.accepting(), ids="-".join)
 def served(request: pytest.FixtureRequest, stack: Stack) -> Served:
     """Each server in turn, with all its workers answering."""
     server, interface = request.param
@@ -65,6 +65,17 @@ def test_the_main_process_never_has_a_connection(served: Served, finding: Findin
         "not accepted yet": family.waiting,
         "main listens": len(family.main.listens),
         "model": model(family),
+    }
+
+
+@pytest.mark.long
+def test_apaches_processes_take_the_connections_of_mod_wsgis_workers(stack: Stack, finding: Finding) -> None:
+    stack.serve(*alone.BEHIND, WORKERS=str(WORKERS))
+    family, answers = asyncio.run(watched(Served(stack, "", load.Target(stack.address("app", "backend")), [])))
+    assert {answer.status for answer in answers} == {200} and len(family.workers) == WORKERS
+    finding["handed over"] = {
+        "connections of main": family.main.connections if family.main else 0,
+        "connections of workers": sum(worker.connections for worker in family.workers),
     }
 
 
@@ -157,6 +168,8 @@ def conclude(found: Finding) -> Conclusion:
         f"{WORKERS} workers, {IN_FLIGHT} requests of 1.5 s sent at once; sockets by inode from /proc. "
         "Idle connections of the proxies are among them.",
     )
+    if not any(found["handed over"].values()):
+        evidence += " mod_wsgi is another case: Apache's own processes hold the connections and hand on requests."
     columns = [f"{number}, {'kept' if kept else 'new'}" for number, kept in CELLS]
     table = Table(
         "Shares",
