@@ -41,7 +41,7 @@ images: ## Decide anew which base images to use: the official ones, or stand-ins
 	@$(STACK) images
 
 .PHONY: test
-test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about ten minutes)
+test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about a quarter of an hour)
 	@$(STACK) build
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
