@@ -16,7 +16,7 @@ from stack import ROOT, Problem, settings, up
 
 # A run on other releases than the locked ones (PINS="gunicorn==23.0.0") is no record of this project.
 OTHER = ROOT / ".cache/claims" if os.environ.get("PINS") else None
-FOLDER = Path(os.environ.get("CLAIMS_FOLDER") or (OTHER or ROOT / "docs") / "claims")
+FOLDER = (OTHER or ROOT / "docs") / "claims"
 PAGE = FOLDER.parent / "claims.md"
 IDS = [f"C{number:02}" for number in range(1, 30)]
 VERDICTS = ("holds", "holds with a limit", "no longer true", "never was")
@@ -87,9 +87,9 @@ def pins() -> list[str]:
 def run() -> None:
     """Measures, and writes the page; what was concluded before an interruption or a failure is kept."""
     settings.spelling(os.environ.get("MAKEFLAGS", ""))
-    names, _ = chosen(), pins()
+    names, pinned = chosen(), pins()
     up.build_only()
-    print(f"claims: {len(names)} to measure" + (f", with {' '.join(pins())}" if pins() else ""), flush=True)
+    print(f"claims: {len(names)} to measure" + (f", with {' '.join(pinned)}" if pinned else ""), flush=True)
     command = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "--record", "-q", "--no-header"]
     command += [str(files()[name]) for name in names] + ["-m", "long or not long"]
     done = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"CLAIMS_CHOSEN": " ".join(names)})
@@ -118,7 +118,7 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def rows(columns: list[str], lines: list[list[str]]) -> str:
+def table(columns: list[str], lines: list[list[str]]) -> str:
     """A Markdown table."""
     body = [columns, ["---"] * len(columns), *lines]
     return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in body)
@@ -126,11 +126,11 @@ def rows(columns: list[str], lines: list[list[str]]) -> str:
 
 def page() -> str:
     """docs/claims.md, from the records."""
-    records = [record for name in IDS if (record := read(name))]
+    found = {name: read(name) for name in IDS}
+    records = [record for record in found.values() if record]
     conditions: list[dict[str, Any]] = []
     lines = []
-    for name in IDS:
-        record = read(name)
+    for name, record in found.items():
         if not record:
             lines.append([name, "", "no verdict", "not measured", "", ""])
             continue
@@ -143,13 +143,13 @@ def page() -> str:
         verdict = f"**{record['verdict']}**"
         lines.append([label, record["says"], verdict, record["evidence"], f"{record['date']} ({where})", tests])
     parts = [INTRODUCTION, summary(), ""]
-    parts += [rows(["", "the documents say", "verdict", "measured", "date (conditions)", "test"], lines), ""]
+    parts += [table(["", "the documents say", "verdict", "measured", "date (conditions)", "test"], lines), ""]
     for record in records:
         if record["tables"]:
             parts += [f"## {record['id']}", "", record["says"], ""]
-        for table in record["tables"]:
-            parts += [f"### {table['title']}", "", rows(table["columns"], table["rows"]), ""]
-            parts += [table["note"], ""] if table["note"] else []
+        for one in record["tables"]:
+            parts += [f"### {one['title']}", "", table(one["columns"], one["rows"]), ""]
+            parts += [one["note"], ""] if one["note"] else []
     parts += ["## Conditions", ""]
     for number, one in enumerate(conditions, 1):
         versions = ", ".join(f"{name} {version}" for name, version in one["versions"].items())

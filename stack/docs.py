@@ -29,36 +29,34 @@ def pinned(server: str) -> str:
 
 def servers() -> str:
     """One row a server and interface: its release, its worker model, and how many differences are named."""
-    rows = ["| `SERVER=` | release | `INTERFACE=` | workers | named differences |", "|---|---|---|---|---|"]
+    rows = []
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
             facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
             named = [one for one in contract.DIFFERENCES if (one.server, one.interface) == (server, interface)]
-            rows.append(
-                f"| [`{server}`](apps/servers/{interface}/{server}.sh) | {pinned(server)} | {interface} "
-                f"| {facts['workers']} | {len(named) or '–'} |"
-            )
-    return "\n".join(rows)
+            script = f"[`{server}`](apps/servers/{interface}/{server}.sh)"
+            rows.append([script, pinned(server), interface, facts["workers"], str(len(named) or "–")])
+    return claims.table(["`SERVER=`", "release", "`INTERFACE=`", "workers", "named differences"], rows)
 
 
 def differences() -> str:
     """One row a named difference."""
-    rows = ["| server | interface | what differs | where | why | upstream |", "|---|---|---|---|---|---|"]
+    rows = []
     for one in contract.DIFFERENCES:
         narrowed = (", ".join(one.apps), one.proxy, one.http and f"HTTP/{one.http}")
         where = " ".join(filter(None, narrowed)) or "everywhere"
-        rows.append(f"| {one.server} | {one.interface} | {one.what} | {where} | {one.reason} | {one.source} |")
-    return "\n".join(rows)
+        rows.append([one.server, one.interface, one.what, where, one.reason, one.source])
+    return claims.table(["server", "interface", "what differs", "where", "why", "upstream"], rows)
 
 
 def duties() -> str:
     """One row a duty that not every proxy has."""
     names = proxies.names()
-    rows = [f"| | {' | '.join(names)} | shown by |", "|---" * (len(names) + 2) + "|"]
+    rows = []
     for duty, test in proxies.DUTIES.items():
         cells = [f"no: {proxies.lack(name, duty)}" if (name, duty) in proxies.LACKS else "yes" for name in names]
-        rows.append(f"| {duty} | {' | '.join(cells)} | `{test}` |")
-    return "\n".join(rows)
+        rows.append([duty, *cells, f"`{test}`"])
+    return claims.table(["", *names, "shown by"], rows)
 
 
 def tests() -> str:

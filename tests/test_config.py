@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apps import serve
-from stack import ROOT, docs, proxies
+from stack import ROOT, claims, docs, proxies
 from tests import live
 from tests.live import Stack
 
@@ -91,8 +91,7 @@ def test_an_image_refuses_a_server_that_is_not_its_own(stack: Stack) -> None:
 
 
 def test_every_test_that_a_comment_names_exists() -> None:
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    defined = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    defined = claims.names_of_tests()
     assert len(COMMENTED) > 20, "the comments were not found"
     named = {name: path for path in COMMENTED for name in re.findall(TEST, path.read_text())}
     for path in (ROOT / "docs").rglob("*.md"):

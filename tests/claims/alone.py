@@ -264,14 +264,6 @@ def at_once(work: Callable[[Alone], T], ones: list[Alone], width: int = 6) -> li
         return list(pool.map(work, ones))
 
 
-def ask(
-    target: load.Target,
-    path: str,
-    concurrency: int,
-    keep_alive: bool,
-    requests: int = 1_000_000,
-    seconds: float = 600,
-    pause: float = 0,
-) -> list[load.Answer]:
-    """GETs from some clients at a time: see load.run."""
-    return asyncio.run(load.run(target, path, concurrency, keep_alive, requests, seconds, pause))
+def ask(target: load.Target, path: str, concurrency: int, keep_alive: bool, **bounds: Any) -> list[load.Answer]:
+    """GETs from some clients at a time, within `bounds`: see load.run."""
+    return asyncio.run(load.run(target, path, concurrency, keep_alive, **bounds))
