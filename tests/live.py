@@ -132,11 +132,11 @@ class Stack:
         self.compose.__dict__.pop("config", None)
 
     def serve(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
-        """Runs that server in a new app container, and waits until every proxy reaches it."""
+        """Runs that server in a new app container, and waits until every proxy reaches it. The old one is killed."""
         if self.serving == (server, interface, app) and not more and self.compose.containers("app"):
             return
         self.settings(server, interface, app, **more)
-        self.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", "--timeout", "30", "app")
+        self.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", "--timeout", "0", "app")
         self.serving = None if more else (server, interface, app)
         self.wait()
 

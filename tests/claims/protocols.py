@@ -15,7 +15,7 @@ from testcontainers.compose import DockerCompose
 from stack import ROOT, Problem, claims, images
 from tests import live
 from tests.claims.probe import servers
-from tests.live import PROXIES, Stack
+from tests.live import EVERY_PROXY, Stack
 
 OVERRIDE = "tests/claims/probe/compose.yaml"
 IMAGE = f"{live.IMAGES}-probe{'-pinned' if claims.pins() else ''}"
@@ -118,10 +118,10 @@ class Protocols(Stack):
                 self.serve(server, interface, "probe", WORKERS="1")
             except Problem as problem:
                 nothing = dict.fromkeys(FEATURES, ("no", f"does not start: {problem}"))
-                self.rows[key] = {proxy: {"features": nothing, "h2": {}} for proxy in PROXIES}
+                self.rows[key] = {proxy: {"features": nothing, "h2": {}} for proxy in EVERY_PROXY}
                 return self.rows[key]
             promises = (server, interface) == servers.REFERENCE  # the proxies' own: once is enough
-            self.rows[key] = {proxy: self.through(proxy, promises) for proxy in PROXIES}
+            self.rows[key] = {proxy: self.through(proxy, promises) for proxy in EVERY_PROXY}
         return self.rows[key]
 
     def through(self, proxy: str, promises: bool = False) -> Row:
