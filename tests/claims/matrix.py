@@ -15,12 +15,7 @@ CELLS = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
 
 
 def matrix_cell(stack: Stack, server: str, interface: str, app: str) -> dict[str, str]:
-    """Serves that application on that server, and asks it the whole contract: what is wrong, by the check's name.
-
-    The one before is killed, which takes no time: a graceful stop waits for connections that a proxy keeps.
-    """
-    for one in stack.compose.containers("app", everything=True):
-        live.docker("rm", "--force", one)
+    """Serves that application on that server, and asks it the whole contract: what is wrong, by the check's name."""
     stack.serve(server, interface, app)
     faults = contract.verify(stack.sender(PROXY, VERSION))
     if interface == "asgi" and (wrong := websocket_fault(stack, PROXY)):
