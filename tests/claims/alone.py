@@ -1,17 +1,21 @@
-"""A server by itself, without proxies: how a claim starts one, and what it sees of its processes from outside."""
+"""A server by itself, without proxies: how a claim starts one, speaks to it, and sees its processes from outside."""
 
 import asyncio
+import http.client
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from apps import serve
+from apps import contract, serve
 from stack import ROOT, engine, images, up
 from stack.compose import LABEL, Compose
 from tests import live
@@ -19,6 +23,10 @@ from tests.claims import load
 from tests.live import docker
 
 T = TypeVar("T")
+# Files that can be the application: this folder's own, by interface; those that ask one thing; the documents'.
+APPS = Path(__file__).parent / "apps"
+PROBES = Path(__file__).parent / "probes"
+EXAMPLES = ROOT / "apps/examples"
 PROJECT = f"{live.PREFIX}-alone-{os.getpid()}"
 # As compose.yaml runs the app. The second label shows `docker compose ls`, and so live.sweep, what a killed run left.
 RUN = [
@@ -26,7 +34,7 @@ RUN = [
     *("--tmpfs", "/tmp:uid=10001,gid=10001,mode=0700,size=64m", "--sysctl", "net.ipv4.tcp_migrate_req=1"),
     *("--label", f"{LABEL}.project={PROJECT}", "--label", f"{LABEL}.config-hash=none", "--no-healthcheck"),
 ]
-SETTINGS = {"WORKERS": "2", "THREADS": "8", "KEEPALIVE": "30", "GRACE": "20", "FORWARDED_ALLOW_IPS": "127.0.0.1"}
+SETTINGS = {"WORKERS": "2", "THREADS": "8", "KEEPALIVE": "30", "GRACE": "20"}
 # Processes that Python's multiprocessing starts for itself, and those of Apache that hold mod_wsgi's connections.
 BEHIND = ("mod_wsgi", "wsgi")  # its workers are handed requests by Apache's processes, through a socket of their own
 HELPERS = ("resource_tracker", "forkserver", "apache2")
@@ -64,6 +72,27 @@ for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         "database": sum(name.endswith(".sqlite") for name in files),
     })
 print(json.dumps({"processes": processes, "sockets": sorted(listening), "waiting": connected.count("0")}))
+"""
+
+CPU = """
+import os, pathlib
+ticks = 0
+for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    if int(stat.parent.name) != os.getpid():
+        ticks += sum(map(int, stat.read_text().rpartition(")")[2].split()[11:15]))
+print(ticks / os.sysconf("SC_CLK_TCK"))
+"""
+CLIENT = """
+import http.client, json, sys, time
+for attempt in range(300):
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=10)
+        connection.request("GET", sys.argv[1])
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
+answer = connection.getresponse()
+print(json.dumps([answer.status, answer.headers["content-type"], answer.read().decode()]))
 """
 
 
@@ -111,27 +140,134 @@ def family(processes: list[Process], sockets: list[str], waiting: int = 0) -> Fa
     return Family(main, workers, sockets, waiting)
 
 
+@dataclass
 class Alone:
-    """One running server."""
+    """One running container: of a server, or of a script that serves."""
 
-    def __init__(self, server: str, interface: str, container: str, workers: int) -> None:
-        self.server, self.interface, self.container, self.workers = server, interface, container, workers
-        self.name = f"{server} {interface}"
+    container: str
+    server: str = ""
+    interface: str = ""
+    workers: int = 1
+
+    @property
+    def name(self) -> str:
+        """The server and its interface."""
+        return f"{self.server} {self.interface}"
 
     @property
     def target(self) -> load.Target:
-        """Where a client connects."""
+        """Where a client connects now: a restart may change it."""
         return load.Target(
             docker("inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", self.container)
         )
 
+    @cached_property
+    def address(self) -> str:
+        """Its address, asked for once: a client that is timed does not wait for Docker."""
+        return self.target.host
+
+    def connection(self, timeout: float = 20) -> http.client.HTTPConnection:
+        """A new connection to it."""
+        return http.client.HTTPConnection(self.address, 8000, timeout=timeout)
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, chunked: bool = False
+    ) -> contract.Answer:
+        """One request on a connection of its own."""
+        connection = self.connection()
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=chunked)
+            answer = connection.getresponse()
+            content = answer.read()
+            return contract.Answer(answer.status, {n.lower(): v for n, v in answer.getheaders()}, content)
+        except http.client.HTTPException as error:
+            raise ConnectionError(repr(error)) from error
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> contract.Answer:
+        """One GET."""
+        return self.request("GET", path)
+
+    def send(self, check: contract.Check) -> contract.Answer:
+        """The client as the contract wants one."""
+        headers = dict(check.send_headers)
+        if check.chunked and check.send_body:
+            whole = check.send_body
+            pieces = [whole[at : at + 65536] for at in range(0, len(whole), 65536)]
+            return self.request(
+                check.method, check.path, iter(pieces), headers | {"Transfer-Encoding": "chunked"}, True
+            )
+        return self.request(check.method, check.path, check.send_body, headers)
+
+    def raw(self, request: bytes) -> bytes:
+        """All that is answered to these bytes until the server closes, or is silent for five seconds."""
+        answer = b""
+        with socket.create_connection((self.address, 8000), timeout=5) as connection:
+            connection.sendall(request)
+            with suppress(TimeoutError, ConnectionResetError):
+                while piece := connection.recv(65536):
+                    answer += piece
+        return answer
+
+    def status(self, request: bytes) -> int:
+        """The status that answers these bytes."""
+        with socket.create_connection((self.address, 8000), timeout=20) as connection:
+            connection.sendall(request)
+            with connection.makefile("rb") as answer:
+                line = answer.readline()
+        assert line.endswith(b"\r\n"), f"closed after {line!r}"
+        return int(line.split(b" ", 2)[1])
+
+    def ask_inside(self, path: str) -> tuple[int, str, str]:
+        """Status, content type and body of a GET from inside the container, once something answers there."""
+        status, kind, body = json.loads(docker("exec", self.container, "python3", "-c", CLIENT, path))
+        return status, kind, body
+
+    def answers(self) -> bool:
+        """Whether it answers anything at all."""
+        connection = self.connection(timeout=5)
+        try:
+            connection.request("GET", "/live")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return False
+        else:
+            return True
+        finally:
+            connection.close()
+
+    def ready(self, seconds: float = 60) -> "Alone":
+        """Waits until every worker has answered."""
+        until = time.monotonic() + seconds
+        target, seen = self.target, set[int]()
+        while time.monotonic() < until:
+            answers = ask(target, "/process", 8, keep_alive=False, requests=16)
+            seen |= {answer.pid for answer in answers if answer.pid}
+            if len(seen) >= self.workers:
+                return self
+            time.sleep(0.2)
+        raise AssertionError(f"{self.name}: {len(seen)} of {self.workers} workers answered: {self.logs()[-2000:]}")
+
     def look(self) -> Family:
         """Its processes as /proc in the container shows them, with the sockets they hold."""
-        return look(self.container)
+        command = ["docker", "exec", "-i", self.container, "python3", "-"]
+        done = subprocess.run(command, input=LOOK, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        processes = [Process(**one | {"listens": tuple(one["listens"])}) for one in found["processes"]]
+        return family(processes, found["sockets"], found["waiting"])
 
     def top(self) -> Family:
         """Its processes as the host sees them (pids of the host), without running anything in the container."""
-        return top(self.container)
+        listed = engine.output("docker", "top", self.container, "-eo", "pid,ppid,stat,args") or ""
+        rows = [line.split(maxsplit=3) for line in listed.splitlines()[1:]]
+        processes = [Process(int(row[0]), int(row[1]), row[2][0], row[3]) for row in rows if len(row) == 4]
+        return family(sorted(processes), [])
+
+    def cpu(self) -> float:
+        """The CPU seconds that all its processes have used, with those that ended."""
+        return float(docker("exec", self.container, "python3", "-c", CPU))
 
     def signal(self, name: str) -> None:
         """Signals it as Docker does."""
@@ -152,42 +288,6 @@ class Alone:
         """What it printed, both streams."""
         return docker("logs", self.container)
 
-    def ready(self, seconds: float = 60) -> "Alone":
-        """Waits until every worker has answered."""
-        until = time.monotonic() + seconds
-        target, seen = self.target, set[int]()
-        while time.monotonic() < until:
-            answers = ask(target, "/process", 8, keep_alive=False, requests=16)
-            seen |= {answer.pid for answer in answers if answer.pid}
-            if len(seen) >= self.workers:
-                return self
-            time.sleep(0.2)
-        raise AssertionError(f"{self.name}: {len(seen)} of {self.workers} workers answered: {self.logs()[-2000:]}")
-
-
-def look(container: str) -> Family:
-    """The processes of a server as /proc in its container shows them."""
-    done = subprocess.run(
-        ["docker", "exec", "-i", container, "python3", "-"], input=LOOK, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return parse(done.stdout)
-
-
-def parse(text: str) -> Family:
-    """What LOOK printed."""
-    found: dict[str, Any] = json.loads(text)
-    processes = [Process(**one | {"listens": tuple(one["listens"])}) for one in found["processes"]]
-    return family(processes, found["sockets"], found["waiting"])
-
-
-def top(container: str) -> Family:
-    """The processes of a server as the host sees them."""
-    listed = engine.output("docker", "top", container, "-eo", "pid,ppid,stat,args") or ""
-    rows = [line.split(maxsplit=3) for line in listed.splitlines()[1:]]
-    processes = [Process(int(row[0]), int(row[1]), row[2][0], row[3]) for row in rows if len(row) == 4]
-    return family(sorted(processes), [])
-
 
 class Servers:
     """Starts servers by themselves, all under one label, and removes them."""
@@ -201,33 +301,44 @@ class Servers:
         self,
         server: str,
         interface: str,
-        app: str = "bare",
+        app: Path | str = "bare",
         flags: str = "",
         restart: str = "no",
         image: str = "",
         **settings: str,
     ) -> Alone:
-        """Starts one, with `flags` before its script's own; `app` may be one of tests/claims/apps."""
-        environment = SETTINGS | {"SERVER": server, "INTERFACE": interface, "APP": app} | settings
+        """Starts one, with `flags` before its script's own; `app` is one of the stack's, or any file with an `app`."""
+        name = app if isinstance(app, str) else app.stem
+        environment = SETTINGS | {"SERVER": server, "INTERFACE": interface, "APP": name} | settings
         if has_one_process(server, interface):
             environment["WORKERS"] = settings.get("WORKERS", "1")
         more = [word for key, value in environment.items() for word in ("--env", f"{key}={value}")]
-        own = ROOT / f"tests/claims/apps/{interface}/{app}.py"
-        if own.is_file():
-            more += ["--volume", f"{own}:/srv/apps/{interface}/{app}.py:ro"]
+        if isinstance(app, Path):
+            more += ["--volume", f"{app}:/srv/apps/{interface}/{name}.py:ro,z"]
         command = []
-        if flags:
-            script = f"/srv/apps/servers/{interface}/{server}.sh"
-            command = ["sh", "-c", f"sed 's/^exec [a-z]*/& {flags}/' {script} >/tmp/server.sh; exec sh /tmp/server.sh"]
+        if flags:  # past serve.py, which would say whom to believe
+            edit = f"sed 's/^exec [a-z]*/& {flags}/' /srv/apps/servers/{interface}/{server}.sh >/tmp/server.sh"
+            command = ["sh", "-c", f"{edit}; exec env FORWARDED_ALLOW_IPS=127.0.0.1 sh /tmp/server.sh"]
         container = docker(*RUN, "--restart", restart, *more, image or live.image(server, interface), *command)
-        return Alone(server, interface, container, int(environment["WORKERS"]))
+        return Alone(container, server, interface, int(environment["WORKERS"]))
 
     @contextmanager
-    def run(self, server: str, interface: str, app: str = "bare", flags: str = "", **settings: str) -> Iterator[Alone]:
-        """One server, from all its workers' readiness to its removal."""
-        one = self.start(server, interface, app, flags, **settings)
+    def serving(self, server: str, interface: str, app: Path | str = "bare", **settings: str) -> Iterator[Alone]:
+        """One server, of one worker and four threads if `settings` say nothing else, from its first answer on."""
+        one = self.start(server, interface, app, **{"WORKERS": "1", "THREADS": "4"} | settings)
         try:
-            yield one.ready()
+            answers = live.eventually(lambda: one.answers() or one.state() != "running", 60)
+            assert answers and one.state() == "running", f"{one.name} {app}: {one.logs()[-2000:]}"
+            yield one
+        finally:
+            self.remove(one)
+
+    @contextmanager
+    def script(self, *command: str) -> Iterator[Alone]:
+        """A command that serves on 127.0.0.1:8000 in a container without any network: `ask_inside`."""
+        one = Alone(docker(*RUN, "--network", "none", f"{live.IMAGES}-app", *command))
+        try:
+            yield one
         finally:
             self.remove(one)
 
@@ -240,6 +351,11 @@ class Servers:
         left = engine.output("docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}.project={PROJECT}") or ""
         if left:
             docker("rm", "--force", "--volumes", *left.split(), check=False)
+
+
+def with_interface(interface: str) -> list[str]:
+    """Every server that has a script for this interface."""
+    return [server for server, own in live.pairs() if own == interface]
 
 
 def has_one_process(server: str, interface: str) -> bool:

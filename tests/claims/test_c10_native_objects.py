@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.claims import Claim, Conclusion, Finding, Table, solo
+from tests.claims import Claim, Conclusion, Finding, Table, alone
+from tests.claims.alone import Servers
 from tests.live import Stack, docker, pairs
 
 CLAIM = Claim(
@@ -47,9 +48,9 @@ def masked(key: str, kind: str, value: str, own: dict[str, str]) -> str:
 
 
 @pytest.mark.long
-def test_every_server_hands_over_the_request_and_each_in_its_own_words(stack: Stack, finding: Finding) -> None:
+def test_every_server_hands_over_the_request_and_each_in_its_own_words(servers: Servers, finding: Finding) -> None:
     for server, interface in pairs():
-        with solo.serving(stack, server, interface, solo.PROBES / f"raw_{interface}.py") as one:
+        with servers.serving(server, interface, alone.PROBES / f"raw_{interface}.py") as one:
             seen = json.loads(one.raw(REQUEST).partition(b"\r\n\r\n")[2])
             own = {one.container[:12]: "its host name", one.address: "its address"}
             gateway = docker("inspect", "--format", "{{.NetworkSettings.Gateway}}", one.container)

@@ -34,7 +34,7 @@ def events(one: Alone) -> dict[str, int]:
 
 @pytest.mark.long
 def test_start_and_stop_reach_the_application(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(server, interface, "life") for server, interface in live.pairs()]
+    ones = [servers.start(server, interface, alone.APPS / interface / "life.py") for server, interface in live.pairs()]
     try:
         finding["lives"] = dict(alone.at_once(lived, ones))
     finally:
@@ -137,7 +137,8 @@ def described(one: Alone, old: set[int]) -> str:
 
 @pytest.mark.long
 def test_dockers_init_keeps_ttin_from_the_server(servers: Servers, finding: Finding) -> None:
-    with servers.run("gunicorn", "wsgi") as one:
+    with servers.serving("gunicorn", "wsgi", **alone.SETTINGS) as one:
+        one.ready()
         one.signal("TTIN")
         finding["TTIN through init"] = outcome(one, one.top(), PATIENCE["TTIN"])
         before = one.top()

@@ -26,7 +26,7 @@ def test_each_worker_opens_a_pool_of_its_own_and_closes_it(servers: Servers, fin
     try:
         for server, interface in live.pairs():
             more = {} if alone.has_one_process(server, interface) else {"WORKERS": str(WORKERS)}
-            ones.append(servers.start(server, interface, "life", **more))
+            ones.append(servers.start(server, interface, alone.APPS / interface / "life.py", **more))
         finding["pools"] = dict(alone.at_once(pooled, ones))
     finally:
         servers.remove(*ones)
@@ -49,9 +49,10 @@ def test_postgresql_counts_a_pool_for_each_worker(pools: Servers, finding: Findi
         settings = base.environment | {"POOL_SECONDS": "60"}
         try:
             for server, interface in POSTGRES_SERVERS:
+                app = alone.APPS / interface / "pool.py"
                 for workers in POSTGRES_WORKERS:
                     more = settings | {"WORKERS": str(workers), "PGAPPNAME": f"{server} {interface} {workers}"}
-                    ones.append(pools.start(server, interface, "pool", image=protocols.IMAGE, **more))
+                    ones.append(pools.start(server, interface, app, image=protocols.IMAGE, **more))
 
             def counted(one: Alone) -> dict[str, Any]:
                 name = f"{one.name} {one.workers}"
@@ -81,7 +82,7 @@ def test_a_pool_too_many_is_refused(pools: Servers, finding: Finding) -> None:
         for server, interface in POSTGRES_SERVERS:
             name, before = f"{server} {interface}", refusals(base.logs())
             more = base.environment | {"POOL_SECONDS": "5", "WORKERS": str(WORKERS), "PGAPPNAME": name}
-            one = pools.start(server, interface, "pool", image=protocols.IMAGE, **more)
+            one = pools.start(server, interface, alone.APPS / interface / "pool.py", image=protocols.IMAGE, **more)
             try:
                 ended, most = until_the_end(one, base)
                 finding["limit"][name] = {

@@ -8,6 +8,7 @@ import pytest
 from apps import serve
 from tests import live
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
+from tests.claims.alone import Alone
 from tests.live import Stack
 
 CLAIM = Claim("C21", "The main server distributes the requests among the workers")
@@ -34,7 +35,7 @@ def served(request: pytest.FixtureRequest, stack: Stack) -> Served:
     server, interface = request.param
     stack.serve(server, interface, WORKERS=str(WORKERS))
     target = load.Target(stack.address("app", "backend"))
-    family = alone.look(stack.app())
+    family = Alone(stack.app()).look()
     assert len(family.workers) == WORKERS
     assert live.eventually(lambda: everyone_answers(target, family.pids), 30)
     return Served(stack, f"{server} {interface}", target, family.pids)
@@ -84,7 +85,7 @@ async def watched(served: Served) -> tuple[alone.Family, list[load.Answer]]:
     connections = [await load.Connection(served.target).connect() for _ in range(IN_FLIGHT)]
     for connection in connections:
         await connection.send("/wait/1500", close=True)
-    family = await asyncio.to_thread(alone.look, served.stack.app())
+    family = await asyncio.to_thread(Alone(served.stack.app()).look)
     answers = await asyncio.gather(*(connection.read() for connection in connections))
     for connection in connections:
         connection.end()

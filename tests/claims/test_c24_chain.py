@@ -6,8 +6,9 @@ import pytest
 
 from apps import contract
 from apps.examples import aref_chain, ref_chain
-from tests.claims import Claim, Conclusion, Finding, solo
-from tests.live import Stack, eventually
+from tests.claims import Claim, Conclusion, Finding, alone
+from tests.claims.alone import Servers
+from tests.live import eventually
 from tests.test_apps import asgi_sender, wsgi_sender
 
 CLAIM = Claim(
@@ -21,9 +22,9 @@ EXAMPLES: dict[str, tuple[Any, Any]] = {"asgi": (asgi_sender, aref_chain.app), "
 KNOWN = {"authorization": "Basic YTpi"}
 
 
-def steps(lines: list[str]) -> list[str]:
+def steps(log: str) -> list[str]:
     """What the chain has said."""
-    return [line.partition("chain: ")[2] for line in lines if line.startswith("chain: ")]
+    return [line.partition("chain: ")[2] for line in log.splitlines() if line.startswith("chain: ")]
 
 
 @pytest.mark.parametrize("interface", EXAMPLES)
@@ -34,32 +35,34 @@ def test_in_process(interface: str, capsys: pytest.CaptureFixture[str], finding:
     found = finding.setdefault("in process", {}).setdefault(interface, {})
     for what, headers in (("whole", KNOWN), ("cut", {})):
         answer = send(contract.Check(what, "GET", "/", send_headers=headers))
-        found[what] = [answer.status, steps(capsys.readouterr().out.splitlines())]
+        found[what] = [answer.status, steps(capsys.readouterr().out)]
 
 
 @pytest.mark.parametrize(("server", "interface"), [("uvicorn", "asgi"), ("gunicorn", "wsgi")])
-def test_through_a_server(stack: Stack, server: str, interface: str, finding: Finding) -> None:
+def test_through_a_server(servers: Servers, server: str, interface: str, finding: Finding) -> None:
     name = "aref_chain" if interface == "asgi" else "ref_chain"
-    with solo.serving(stack, server, interface, solo.EXAMPLES / f"{name}.py") as one:
+    with servers.serving(server, interface, alone.EXAMPLES / f"{name}.py") as one:
         found = finding.setdefault(f"{server} {interface}", {})
         for what, headers, expected in (("whole", KNOWN, WHOLE), ("cut", {}, CUT)):
-            before = len(steps(one.log()))
+            before = len(steps(one.logs()))
             answer = one.request("GET", "/", headers=headers)
-            eventually(lambda before=before, expected=expected: len(steps(one.log())) >= before + len(expected))
-            found[what] = [answer.status, steps(one.log())[before:]]
+            eventually(lambda before=before, expected=expected: len(steps(one.logs())) >= before + len(expected))
+            found[what] = [answer.status, steps(one.logs())[before:]]
 
 
 @pytest.mark.parametrize(("server", "interface"), [("uvicorn", "asgi"), ("gunicorn", "wsgi")])
-def test_everything_enters_and_leaves_by_the_first(stack: Stack, server: str, interface: str, finding: Finding) -> None:
+def test_everything_enters_and_leaves_by_the_first(
+    servers: Servers, server: str, interface: str, finding: Finding
+) -> None:
     """Every request, whatever becomes of it, passes the first of the chain twice."""
     name = "aref_chain" if interface == "asgi" else "ref_chain"
     requests = [("GET", "/"), ("POST", "/x"), ("DELETE", "/y/z"), ("GET", "/none")]
-    with solo.serving(stack, server, interface, solo.EXAMPLES / f"{name}.py") as one:
-        before = steps(one.log()).count("first out")
+    with servers.serving(server, interface, alone.EXAMPLES / f"{name}.py") as one:
+        before = steps(one.logs()).count("first out")
         for number, (method, path) in enumerate(requests):
             one.request(method, path, headers=KNOWN if number % 2 else {})
-        eventually(lambda: steps(one.log()).count("first out") >= before + len(requests))
-        said = steps(one.log())
+        eventually(lambda: steps(one.logs()).count("first out") >= before + len(requests))
+        said = steps(one.logs())
     finding.setdefault("passed", {})[interface] = [
         said.count("first in") - before,
         said.count("first out") - before,

@@ -12,8 +12,8 @@ import pytest
 
 from apps.examples import aref, ref
 from stack import ROOT
-from tests.claims import Claim, Conclusion, Finding, Table, solo
-from tests.live import Stack
+from tests.claims import Claim, Conclusion, Finding, Table, alone
+from tests.claims.alone import Alone, Servers
 
 CLAIM = Claim(
     "C25",
@@ -43,7 +43,7 @@ def test_as_written_the_documents_test_fails(finding: Finding) -> None:
     finding["as written"] = "fails"
 
 
-def cut_short(one: solo.Solo) -> str:
+def cut_short(one: Alone) -> str:
     """How a client of a server fares with a body that is shorter than announced."""
     connection = one.connection(timeout=3)
     try:
@@ -86,7 +86,7 @@ def test_each_transport_belongs_to_one_client(finding: Finding) -> None:
     }
 
 
-def test_lifespan_is_not_run(stack: Stack, finding: Finding) -> None:
+def test_lifespan_is_not_run(servers: Servers, finding: Finding) -> None:
     """In process the application never hears of a start; on a server it does, before the first request."""
     kinds = []
 
@@ -96,9 +96,9 @@ def test_lifespan_is_not_run(stack: Stack, finding: Finding) -> None:
 
     assert asyncio.run(asynchronous(httpx.ASGITransport(app))) == 200
     finding["in process"] = kinds
-    with solo.serving(stack, "uvicorn", "asgi", solo.EXAMPLES / "aref.py") as one:
+    with servers.serving("uvicorn", "asgi", alone.EXAMPLES / "aref.py") as one:
         one.get("/")
-        finding["on a server"] = [kind for kind in ("lifespan", "http") if f"'type': '{kind}'" in "\n".join(one.log())]
+        finding["on a server"] = [kind for kind in ("lifespan", "http") if f"'type': '{kind}'" in one.logs()]
 
 
 def test_a_streamed_reply_is_whole_on_asgi_and_in_pieces_on_wsgi(finding: Finding) -> None:
@@ -131,9 +131,9 @@ def test_a_streamed_reply_is_whole_on_asgi_and_in_pieces_on_wsgi(finding: Findin
         finding["made at the first piece"]["wsgi"] = len(made)
 
 
-def test_what_a_server_would_refuse_passes(stack: Stack, finding: Finding) -> None:
+def test_what_a_server_would_refuse_passes(servers: Servers, finding: Finding) -> None:
     """A body that is shorter than announced: a test in process is content, and the client of a server is not."""
-    probes = {"asgi": ("uvicorn", solo.PROBES / "short_asgi.py"), "wsgi": ("gunicorn", solo.PROBES / "short_wsgi.py")}
+    probes = {"asgi": ("uvicorn", alone.PROBES / "short_asgi.py"), "wsgi": ("gunicorn", alone.PROBES / "short_wsgi.py")}
     for interface, (server, probe) in probes.items():
         app = __import__(f"tests.claims.probes.{probe.stem}", fromlist=["app"]).app
         inside = (
@@ -142,7 +142,7 @@ def test_what_a_server_would_refuse_passes(stack: Stack, finding: Finding) -> No
             else synchronous(httpx.WSGITransport(app))
         )
         assert inside == 200
-        with solo.serving(stack, server, interface, probe) as one:
+        with servers.serving(server, interface, probe) as one:
             outside = cut_short(one)
         finding.setdefault("short", {})[interface] = [inside, server, outside]
 

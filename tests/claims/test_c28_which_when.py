@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.claims import Claim, Conclusion, Finding, Table, listeners, solo
-from tests.live import PROXIES, Stack, pairs
+from tests.claims import Claim, Conclusion, Finding, Table, alone, listeners
+from tests.claims.alone import Alone, Servers
+from tests.live import PROXIES, Stack
 
 CLAIM = Claim(
     "C28",
@@ -20,12 +21,10 @@ HELLOS = 600
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_what_happens_to_the_next_client(stack: Stack, finding: Finding) -> None:
+def test_what_happens_to_the_next_client(servers: Servers, finding: Finding) -> None:
     """Listeners that stay, and slow requests all at once, at two workers of four threads."""
-    for server, interface in pairs():
-        if (server, interface) in solo.ONE_PROCESS:  # not at equal workers
-            continue
-        with solo.serving(stack, server, interface, WORKERS=str(WORKERS), THREADS=str(THREADS)) as one:
+    for server, interface in alone.with_workers():  # not those of one process: at equal workers
+        with servers.serving(server, interface, WORKERS=str(WORKERS), THREADS=str(THREADS)) as one:
             ends = listeners.together(one, SLOW, f"/wait/{WAIT * 1000:.0f}")
             crowd = listeners.crowd(one, CROWD, "/events/600?pause=100")
         assert ends[0] >= WAIT * 0.99, "nobody is answered before the wait is over"
@@ -36,12 +35,12 @@ def test_what_happens_to_the_next_client(stack: Stack, finding: Finding) -> None
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("server", BOTH)
-def test_what_cpu_work_gains(stack: Stack, server: str, finding: Finding) -> None:
+def test_what_cpu_work_gains(servers: Servers, server: str, finding: Finding) -> None:
     """The same requests on both interfaces of one server, in turn: CPU time, which a busy machine changes little."""
     found: dict[str, dict[str, list[float]]] = {i: {"burn": [], "hello": []} for i in ("asgi", "wsgi")}
     with (
-        solo.serving(stack, server, "asgi", THREADS=str(THREADS)) as asgi,
-        solo.serving(stack, server, "wsgi", THREADS=str(THREADS)) as wsgi,
+        servers.serving(server, "asgi", THREADS=str(THREADS)) as asgi,
+        servers.serving(server, "wsgi", THREADS=str(THREADS)) as wsgi,
     ):
         for _ in range(ROUNDS):
             for interface, one in (("asgi", asgi), ("wsgi", wsgi)):
@@ -54,7 +53,7 @@ def test_what_cpu_work_gains(stack: Stack, server: str, finding: Finding) -> Non
     finding.setdefault("cpu", {})[server] = found
 
 
-def hellos(one: solo.Solo) -> None:
+def hellos(one: Alone) -> None:
     """Small requests on one connection, one after the other."""
     connection = one.connection()
     for _ in range(HELLOS):
