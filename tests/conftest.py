@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Ends on SIGTERM as on Ctrl-C: with every stack removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and all they start, ignore it
     config.addinivalue_line("markers", "duty(name): what the test shows, which a proxy may lack (stack/proxies.py)")
 
 
