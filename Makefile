@@ -81,7 +81,8 @@ lock: ## Pin new dependencies, with hashes: requirements/*.txt (UPGRADE=1: pin a
 	done
 
 .PHONY: clean
-clean: ## Remove what make left in this folder: .venv and caches
+clean: ## Remove what make left: the images of this folder, .venv and caches
+	@$(STACK) clean
 	rm -rf .venv .cache ca.pem
 
 $(BIN)/ready: requirements/dev.txt

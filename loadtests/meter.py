@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 
@@ -38,6 +39,11 @@ def stats(container: str) -> dict[str, Any]:
     return content
 
 
-def cpu_seconds(container: str) -> float:
-    """CPU time that all processes of a container have used since it started, in seconds."""
-    return stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
+def cpu_seconds(*containers: str) -> float:
+    """CPU time that all processes of some containers have used since they started, in seconds.
+
+    (!) Engine 20.10 takes its counters once a second and answers then: they are fresh, but asking takes up to a second.
+    Asked all at once, the containers have the same moment.
+    """
+    with ThreadPoolExecutor(len(containers)) as pool:
+        return sum(one["cpu_stats"]["cpu_usage"]["total_usage"] for one in pool.map(stats, containers)) / 1e9

@@ -17,13 +17,14 @@ COMMANDS = {
     "logs": "stack.up:logs",
     "trust": "stack.up:trust",
     "images": "stack.images:decide",
+    "clean": "stack.up:clean",
     "build": "stack.up:build_only",
     "lint": "stack.lint:lint",
     "claims": "stack.claims:run",
     "docs": "stack.docs:write",
     "venv": "stack.venv:make",
 }
-WITHOUT_ENGINE = {"engine", "docs", "venv"}
+WITHOUT_ENGINE = {"engine", "docs", "venv", "clean"}
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ FOLDER = (OTHER or ROOT / "docs") / "claims"
 PAGE = FOLDER.parent / "claims.md"
 IDS = [f"C{number:02}" for number in range(1, 30)]
 VERDICTS = ("holds", "holds with a limit", "no longer true", "never was")
+IN_PROBE_IMAGE = ("C02", "C18", "C19")  # claims whose servers run in the image that PINS makes
 STARTED = time.monotonic()
 
 INTRODUCTION = """# The claims
@@ -59,6 +60,8 @@ def files() -> dict[str, Path]:
 def chosen() -> list[str]:
     """The claims to measure: those that ONLY names, or all."""
     wanted = os.environ.get("ONLY", "").replace(",", " ").upper().split()
+    if not wanted and "ONLY" in os.environ:
+        raise Problem("ONLY is empty: name claims, such as ONLY=C20,C21, or leave it out to measure all")
     for name in wanted:
         if name not in files():
             raise Problem(f"ONLY={name} is not a claim here: choose from {', '.join(files())}")
@@ -84,22 +87,35 @@ def pins() -> list[str]:
     return wanted
 
 
+def pinnable(names: list[str]) -> None:
+    """Refuses PINS for claims whose servers are not in the probe image: they would be measured on the locked ones."""
+    if other := sorted(set(names) - {*IN_PROBE_IMAGE}):
+        which = "all" if len(names) == len(files()) else ", ".join(other)
+        raise Problem(f"PINS is for {', '.join(IN_PROBE_IMAGE)}, not for {which}: make claims ONLY=C18 PINS=…")
+
+
 def run() -> None:
     """Measures, and writes the page; what was concluded before an interruption or a failure is kept."""
     settings.spelling(os.environ.get("MAKEFLAGS", ""))
     names, pinned = chosen(), pins()
+    if pinned:
+        pinnable(names)
     up.build_only()
     print(f"claims: {len(names)} to measure" + (f", with {' '.join(pinned)}" if pinned else ""), flush=True)
     command = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "--record", "-q", "--no-header"]
     command += [str(files()[name]) for name in names] + ["-m", "long or not long"]
     done = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"CLAIMS_CHOSEN": " ".join(names)})
+    interrupted = False
     try:
         code = done.wait()
     except KeyboardInterrupt:
         code = done.wait()  # pytest had the same signal, and removes its stacks
+        interrupted = True
     render()
-    minutes = (time.monotonic() - STARTED) / 60
-    print(f"claims: {PAGE.relative_to(ROOT) if PAGE.is_relative_to(ROOT) else PAGE} written ({minutes:.1f} min)")
+    page = PAGE.relative_to(ROOT)
+    if interrupted:
+        raise Problem(f"interrupted: {page} has what was concluded so far, and the verdicts of before for the rest")
+    print(f"claims: {page} written ({(time.monotonic() - STARTED) / 60:.1f} min)")
     if code:
         raise Problem("not every claim has a verdict from this run: the reasons are above")
 

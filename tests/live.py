@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,7 +17,7 @@ import niquests
 from testcontainers.compose import DockerCompose
 
 from apps import contract, serve
-from stack import ROOT, engine, images, proxies, up
+from stack import CHECKOUT, ROOT, engine, images, proxies, up
 from stack.compose import LABEL, Compose
 
 PROXIES = ("nginx", "caddy")  # those that run by default: the sweeps over every server go through them
@@ -33,8 +32,8 @@ EDGE = {
     "ADMIN_PASSWORD_HASH": "$2a$04$GldI.lIKZcQoyMbhmnidP..1FrDk5wL4FHmSDpwqUvtkcAb4tLt9G",
     "LOGIN_RATE": "1000",
 }
-PREFIX = f"stack-test-{zlib.crc32(str(ROOT).encode()):08x}"
-IMAGES = f"stack-{zlib.crc32(str(ROOT).encode()):08x}"
+PREFIX = CHECKOUT.replace("stack-", "stack-test-")
+IMAGES = CHECKOUT
 
 
 def free_port() -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from stack import ROOT, Problem, engine
+from stack import ROOT, Problem, engine, images, up
+from stack.compose import Compose
 from tests import live
 
 
@@ -267,6 +268,9 @@ def test_a_typo_in_the_env_file_is_refused_and_a_comment_is_none(checkout: Check
     [
         ("ONYL=C01", "ONYL is not a setting: did you mean ONLY?"),
         ("ONLY=C99", "ONLY=C99 is not a claim here"),
+        ("ONLY=", "ONLY is empty: name claims"),
+        ("ONLY=C12 PINS=gunicorn==23.0.0", "PINS is for C02, C18, C19, not for C12"),
+        ("PINS=gunicorn==23.0.0", "PINS is for C02, C18, C19, not for all"),
         ("ONLY=C18 PINS=gunicorn=23.0.0", "PINS=gunicorn=23.0.0 is not a release: give name==version"),
     ],
 )
@@ -477,6 +481,35 @@ def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
     assert process.returncode != 0
     for kind in (("ps", "--all"), ("network", "ls"), ("volume", "ls")):
         assert engine.output("docker", *kind, "--quiet", "--filter", label) == ""
+
+
+def test_an_image_that_was_replaced_is_removed_and_nobody_elses() -> None:
+    mine, other = f"{live.PREFIX}-images-{os.getpid()}", f"{live.PREFIX}-others-{os.getpid()}"
+
+    def made(project: str, content: str) -> str:
+        # An image of one empty layer; the second of a name leaves the first without one, as a new build does.
+        change = ["--change", f"LABEL com.docker.compose.project={project}", "--message", content]
+        command = ["docker", "import", *change, "-", f"{project}:latest"]
+        done = subprocess.run(command, input=b"\0" * 10240, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    ones = [made(project, content) for project in (mine, other) for content in ("old", "new")]
+    assert len(set(ones)) == 4
+    assert images.sweep(mine, "dangling=true") == (1, 0)
+    assert [images.exists(one) for one in ones] == [False, True, True, True]
+    assert images.sweep(mine) == (1, 0)
+    assert images.sweep(other) == (2, 0)
+
+
+def test_every_run_of_the_tests_has_the_same_images(checkout: Checkout) -> None:
+    """An image of a name of each run's own would be a new one each time, and the old one would stay for ever."""
+    tag = f"{live.IMAGES}-nginx"
+    before = images.identity(tag)
+    for name in ("one", "another"):
+        up.build(
+            Compose(checkout.environment | {"COMPOSE_PROJECT_NAME": f"{live.PREFIX}-{name}-{os.getpid()}"}), ["nginx"]
+        )
+        assert images.identity(tag) == before
 
 
 def test_two_starts_a_moment_apart_are_one_stack(checkout: Checkout) -> None:

@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
 from testcontainers.compose import DockerCompose
 
 from stack import ROOT, Problem, claims, images
+from stack.compose import LABEL
 from tests import live
 from tests.claims.probe import servers
 from tests.live import EVERY_PROXY, Stack
@@ -42,7 +44,17 @@ Row = dict[str, Any]  # "features": name → ["yes" or "no", note]
 
 def build_image() -> None:
     """Builds the probes' image on the one that has every server."""
-    build = ["docker", "buildx", "build", "--load", "--quiet", "--tag", IMAGE]
+    build = [
+        "docker",
+        "buildx",
+        "build",
+        "--load",
+        "--quiet",
+        "--tag",
+        IMAGE,
+        "--label",
+        f"{LABEL}.project={live.IMAGES}",
+    ]
     build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]
     build += ["--build-arg", f"PINS={' '.join(claims.pins())}"]
     if bundle := images.ca_bundle():
@@ -54,6 +66,13 @@ def build_image() -> None:
         text=True,
         check=False,
     )
+    if done.returncode != 0 and claims.pins():  # a user's mistake, most likely
+        why = [
+            line.partition("ERROR: ")[2]
+            for line in done.stderr.splitlines()
+            if "ERROR: " in line and "failed" not in line
+        ]
+        pytest.exit(f"PINS={','.join(claims.pins())}: {why[-1] if why else done.stderr[-300:]}", 2)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

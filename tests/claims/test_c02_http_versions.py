@@ -130,7 +130,10 @@ def seen(rows: dict[str, Row]) -> Table:
             notes.setdefault(f"{mark(row, feature)} {row['features'][feature][1]}".strip(), []).append(name)
         text = "; ".join(f"{note}: {', '.join(names)}" for note, names in sorted(notes.items()) if len(note) > 1)
         lines += [[feature, text]] if text else []
-    return Table("What was seen", ["feature", "✓ how, – what instead"], lines)
+    note = (
+        "What these probes ask answers every path: a WebSocket handshake is a plain 200 to an application without them."
+    )
+    return Table("What was seen", ["feature", "✓ how, – what instead"], lines, note)
 
 
 def behind(found: Finding) -> Table:

@@ -15,6 +15,7 @@ CLAIM = Claim("C21", "The main server distributes the requests among the workers
 WORKERS = 4
 REQUESTS = 160
 IN_FLIGHT = 16
+EVEN = 0.05  # a smaller chance counts as uneven
 CONCURRENCIES = (1, 8, 32)
 WAYS = ("direct", *live.PROXIES)
 CELLS = [(concurrency, keep_alive) for keep_alive in (True, False) for concurrency in CONCURRENCIES]
@@ -154,20 +155,24 @@ def conclude(found: Finding) -> Conclusion:
         f"one worker on {pinned} of {len(shares)}; {moved} connections changed worker. Of 4 workers the busiest gets "
         f"{ranges[False]} of 32 clients' requests on new connections and {ranges[True]} on kept ones; even is 25%."
     )
+    even = {name: sum(chance(counts) >= EVEN for counts in cells.values()) for name, cells in shares.items()}
+    most = max(even, key=lambda name: even[name])
+    evidence += f" Even by chi-square most often is {most}: {even[most]} of {len(shares[most])} cells."
     accept = Table(
         "How workers accept",
-        ["server", "model", "its main process", "connections of main / workers / in the queue"],
+        ["server", "model", "its main process", "connections of main / workers / in the queue", "even in"],
         [
             [
                 f"`{name}`",
                 one["model"],
                 "also holds the socket" if one["main listens"] else "does not listen",
                 f"{one['main']} / {' '.join(map(str, one['workers']))} / {one['not accepted yet']}",
+                f"{even[name]} of {len(shares[name])}" if name in even else "–",
             ]
             for name, one in holders.items()
         ],
         f"{WORKERS} workers, {IN_FLIGHT} requests of 1.5 s sent at once; sockets by inode from /proc. "
-        "Idle connections of the proxies are among them.",
+        f"Idle connections of the proxies are among them. Even: the cells of the table below with p of {EVEN} or more.",
     )
     if not any(found["handed over"].values()):
         evidence += " mod_wsgi is another case: Apache's own processes hold the connections and hand on requests."
@@ -189,5 +194,10 @@ def conclude(found: Finding) -> Conclusion:
 
 def share(counts: list[int]) -> str:
     """One cell."""
-    chance = load.chance_of_4(load.chi_square(counts))
-    return f"{counts[0]}:{counts[-1]} (p {f'{chance:.2f}' if chance >= 0.005 else '<0.01'})"
+    p = chance(counts)
+    return f"{counts[0]}:{counts[-1]} (p {f'{p:.2f}' if p >= 0.005 else '<0.01'})"
+
+
+def chance(counts: list[int]) -> float:
+    """How likely even chance makes these shares at least that uneven."""
+    return load.chance_of_4(load.chi_square(counts))
