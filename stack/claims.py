@@ -21,6 +21,7 @@ PAGE = FOLDER.parent / "claims.md"
 IDS = [f"C{number:02}" for number in range(1, 30)]
 VERDICTS = ("holds", "holds with a limit", "no longer true", "never was")
 IN_PROBE_IMAGE = ("C02", "C18", "C19")  # claims whose servers run in the image that PINS makes
+NOTHING_ASKED = 4  # pytest's code for a usage error
 STARTED = time.monotonic()
 
 INTRODUCTION = """# The claims
@@ -113,6 +114,8 @@ def run() -> None:
         interrupted = True
     render()
     page = PAGE.relative_to(ROOT)
+    if code == NOTHING_ASKED:
+        raise Problem("nothing was measured: the reason is above")
     if interrupted:
         raise Problem(f"interrupted: {page} has what was concluded so far, and the verdicts of before for the rest")
     print(f"claims: {page} written ({(time.monotonic() - STARTED) / 60:.1f} min)")

@@ -5,6 +5,7 @@ the claims of one run.
 """
 
 import json
+import re
 import subprocess
 from functools import cached_property
 from pathlib import Path
@@ -44,17 +45,8 @@ Row = dict[str, Any]  # "features": name → ["yes" or "no", note]
 
 def build_image() -> None:
     """Builds the probes' image on the one that has every server."""
-    build = [
-        "docker",
-        "buildx",
-        "build",
-        "--load",
-        "--quiet",
-        "--tag",
-        IMAGE,
-        "--label",
-        f"{LABEL}.project={live.IMAGES}",
-    ]
+    build = ["docker", "buildx", "build", "--load", "--progress=plain", "--tag", IMAGE]
+    build += ["--label", f"{LABEL}.project={live.IMAGES}"]
     build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]
     build += ["--build-arg", f"PINS={' '.join(claims.pins())}"]
     if bundle := images.ca_bundle():
@@ -67,12 +59,10 @@ def build_image() -> None:
         check=False,
     )
     if done.returncode != 0 and claims.pins():  # a user's mistake, most likely
-        why = [
-            line.partition("ERROR: ")[2]
-            for line in done.stderr.splitlines()
-            if "ERROR: " in line and "failed" not in line
-        ]
-        pytest.exit(f"PINS={','.join(claims.pins())}: {why[-1] if why else done.stderr[-300:]}", 2)
+        why = re.findall(r"ERROR: (No matching.*|Cannot install.*)", done.stderr)
+        pytest.exit(
+            f"PINS={','.join(claims.pins())}: {why[0] if why else done.stderr[-300:]}", pytest.ExitCode.USAGE_ERROR
+        )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
