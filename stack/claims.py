@@ -160,7 +160,9 @@ def page() -> str:
         tests += f" and {len(record['tests']) - 1} more" if len(record["tests"]) > 1 else ""
         label = f"[{name}](#{name.lower()})" if record["tables"] else name
         verdict = f"**{record['verdict']}**"
-        lines.append([label, record["says"], verdict, record["evidence"], f"{record['date']} ({where})", tests])
+        lines.append(
+            [label, record["says"], verdict, record["evidence"], f"{record['date']} ([{where}](#conditions))", tests]
+        )
     parts = [INTRODUCTION, summary(), ""]
     parts += [table(["", "the documents say", "verdict", "measured", "date (conditions)", "test"], lines), ""]
     for record in records:
@@ -176,11 +178,17 @@ def page() -> str:
     parts += [
         "## Tests",
         "",
-        "A claim's own tests passed when its verdict was computed; those that show it, too, are run by `make test`.",
+        "A claim's own tests passed when its verdict was computed; the others show it, too, in `make test`.",
         "",
     ]
     for record in records:
-        parts.append(f"- {record['id']}: " + ", ".join(f"`{test}`" for test in record["tests"]))
+        own = defined(ROOT / record["file"])
+        named = {
+            kind: [f"`{one}`" for one in record["tests"] if (one in own) == (kind == "own")]
+            for kind in ("own", "others")
+        }
+        said = "; others: ".join(", ".join(tests) for tests in named.values() if tests)
+        parts.append(f"- [{record['id']}](../{record['file']}): {said}")
     return "\n".join(parts) + "\n"
 
 
@@ -190,9 +198,11 @@ def render() -> None:
     PAGE.write_text(page())
 
 
+def defined(file: Path) -> set[str]:
+    """The test functions of a file."""
+    return set(re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE))
+
+
 def names_of_tests() -> set[str]:
     """Every test function that the project has."""
-    found: set[str] = set()
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        found |= set(re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE))
-    return found
+    return {name for path in (ROOT / "tests").rglob("test_*.py") for name in defined(path)}
