@@ -16,7 +16,7 @@ COMMANDS = {
     "ps": "stack.up:ps",
     "logs": "stack.up:logs",
     "trust": "stack.up:trust",
-    "images": "stack.images:decide",
+    "images": "stack.up:decide",
     "clean": "stack.up:clean",
     "build": "stack.up:build_only",
     "lint": "stack.lint:lint",

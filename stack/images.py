@@ -59,14 +59,6 @@ def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, 
     return chosen
 
 
-def decide() -> None:
-    """`make images`: decides anew for what `make up` would run, and says what it decided."""
-    from stack import settings  # it imports this
-
-    for argument, image in ensure(settings.read(os.environ).parts, anew=True).items():
-        print(f"images: {argument}={image}")
-
-
 def dotenv() -> dict[str, str]:
     """The `NAME=value` lines of .env, which compose reads by itself; empty without the file."""
     file = ROOT / ".env"

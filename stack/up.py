@@ -139,6 +139,12 @@ def build(compose: Compose, parts: list[str] | None = None) -> None:
     images.sweep(named, "dangling=true")
 
 
+def decide() -> None:
+    """`make images`: decides anew which base images `make up` would use, and says so."""
+    for argument, image in images.ensure(settings.read(os.environ).parts, anew=True).items():
+        print(f"images: {argument}={image}")
+
+
 def clean() -> None:
     """`make clean`: removes the images that were built for this checkout; what others use of them stays."""
     if engine.missing():
