@@ -183,12 +183,9 @@ def page() -> str:
     ]
     for record in records:
         own = defined(ROOT / record["file"])
-        named = {
-            kind: [f"`{one}`" for one in record["tests"] if (one in own) == (kind == "own")]
-            for kind in ("own", "others")
-        }
-        said = "; others: ".join(", ".join(tests) for tests in named.values() if tests)
-        parts.append(f"- [{record['id']}](../{record['file']}): {said}")
+        said = ", ".join(f"`{one}`" for one in record["tests"] if one in own)
+        others = ", ".join(f"`{one}`" for one in record["tests"] if one not in own)
+        parts.append(f"- [{record['id']}](../{record['file']}): {said}" + (f"; others: {others}" if others else ""))
     return "\n".join(parts) + "\n"
 
 

@@ -64,6 +64,14 @@ class Compose:
         """The project's name."""
         return self.config["name"]
 
+    @property
+    def builder(self) -> str:
+        """The project whose name the images carry, as a label: one for all projects that share them by IMAGES.
+
+        Under a name of each test run's own, an image would never be the same.
+        """
+        return self.environment.get("IMAGES") or self.project
+
     def ports(self) -> list[Port]:
         """Every port that the configuration publishes."""
         return [
@@ -162,3 +170,12 @@ class Compose:
                 ours = error.errno == errno.EADDRINUSE and (port.number, port.protocol) in self.published
                 return 0 if ours else error.errno or errno.EADDRINUSE
         return 0
+
+
+def sweep(project: str, *filters: str) -> tuple[int, int]:
+    """Removes a compose project's images, but for those that a container has: how many there were, and are left."""
+    words = [word for one in (f"label={LABEL}.project={project}", *filters) for word in ("--filter", one)]
+    found = set((engine.output("docker", "image", "ls", "--quiet", "--no-trunc", *words) or "").split())
+    if found:
+        engine.output("docker", "image", "rm", *found)
+    return len(found), sum(map(images.exists, found))

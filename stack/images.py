@@ -73,23 +73,9 @@ def unquoted(value: str) -> str:
     return quoted[2] if quoted else re.split(r"(?:^|\s)#", value)[0].strip()
 
 
-def identity(image: str) -> str:
-    """The image's id; "" where the engine does not have it."""
-    return engine.output("docker", "image", "inspect", "--format", "{{.Id}}", image) or ""
-
-
 def exists(image: str) -> bool:
     """Whether the engine has the image."""
-    return identity(image) != ""
-
-
-def sweep(project: str, *filters: str) -> tuple[int, int]:
-    """Removes a compose project's images, but for those that a container has: how many there were, and are left."""
-    words = [word for one in (f"label=com.docker.compose.project={project}", *filters) for word in ("--filter", one)]
-    found = set((engine.output("docker", "image", "ls", "--quiet", "--no-trunc", *words) or "").split())
-    if found:
-        engine.output("docker", "image", "rm", *found)
-    return len(found), sum(map(exists, found))
+    return engine.output("docker", "image", "inspect", "--format", "{{.Id}}", image) is not None
 
 
 def pull(image: str) -> bool:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 
 from apps import serve
 from stack import CHECKOUT, ROOT, Problem, engine, images, settings
-from stack.compose import LABEL, Compose
+from stack.compose import LABEL, Compose, sweep
 
 READY_SECONDS = 60
 ENVIRONMENT = "{{range .Config.Env}}{{println .}}{{end}}"
@@ -66,7 +66,7 @@ def up(wanted: settings.Settings) -> None:
             )
         running = [name for name in compose.proxies() if compose.containers(name)]
         wait_for_proxies(compose, running, ACME_SECONDS if wanted.by_acme else READY_SECONDS)
-    images.sweep(compose.project, "dangling=true")  # what ran until now
+    sweep(compose.builder, "dangling=true")  # what ran until now
     table(compose, wanted.choice, running, wanted.more)
 
 
@@ -124,19 +124,17 @@ def build(compose: Compose, parts: list[str] | None = None) -> None:
     Those of `parts` and of what each needs; of every proxy where nothing is named.
     """
     services = ["app", "certs", *(compose.proxies() if parts is None else parts)]
-    # An image carries its project's name, as a label: under a name of each test run's own, it would never be the same.
-    named = compose.environment.get("IMAGES") or compose.project
     if not all(images.exists(compose.config["services"][name]["image"]) for name in services):
         print("up: building the images (half a minute the first time, longer on a slow network)", flush=True)
-        compose.run("build", *services, capture=False, COMPOSE_PROJECT_NAME=named)
+        compose.run("build", *services, capture=False, COMPOSE_PROJECT_NAME=compose.builder)
     else:
         notice = threading.Timer(4, print, ["up: rebuilding what has changed"], {"flush": True})
         notice.start()
         try:
-            compose.run("build", "--quiet", *services, COMPOSE_PROJECT_NAME=named)
+            compose.run("build", "--quiet", *services, COMPOSE_PROJECT_NAME=compose.builder)
         finally:
             notice.cancel()
-    images.sweep(named, "dangling=true")
+    sweep(compose.builder, "dangling=true")
 
 
 def decide() -> None:
@@ -149,7 +147,7 @@ def clean() -> None:
     """`make clean`: removes the images that were built for this checkout; what others use of them stays."""
     if engine.missing():
         return
-    found, left = map(sum, zip(images.sweep(Compose().project), images.sweep(CHECKOUT), strict=True))
+    found, left = map(sum, zip(sweep(Compose().project), sweep(CHECKOUT), strict=True))
     print(f"clean: {found - left} images removed" + (f"; {left} are in use: `make down` first" if left else ""))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stack import ROOT, Problem, engine, images, up
-from stack.compose import Compose
+from stack.compose import Compose, sweep
 from tests import live
 
 
@@ -495,21 +495,21 @@ def test_an_image_that_was_replaced_is_removed_and_nobody_elses() -> None:
 
     ones = [made(project, content) for project in (mine, other) for content in ("old", "new")]
     assert len(set(ones)) == 4
-    assert images.sweep(mine, "dangling=true") == (1, 0)
+    assert sweep(mine, "dangling=true") == (1, 0)
     assert [images.exists(one) for one in ones] == [False, True, True, True]
-    assert images.sweep(mine) == (1, 0)
-    assert images.sweep(other) == (2, 0)
+    assert sweep(mine) == (1, 0)
+    assert sweep(other) == (2, 0)
 
 
 def test_every_run_of_the_tests_has_the_same_images(checkout: Checkout) -> None:
     """An image of a name of each run's own would be a new one each time, and the old one would stay for ever."""
     tag = f"{live.IMAGES}-nginx"
-    before = images.identity(tag)
+    before = live.docker("image", "inspect", "--format", "{{.Id}}", tag)
     for name in ("one", "another"):
         up.build(
             Compose(checkout.environment | {"COMPOSE_PROJECT_NAME": f"{live.PREFIX}-{name}-{os.getpid()}"}), ["nginx"]
         )
-        assert images.identity(tag) == before
+        assert live.docker("image", "inspect", "--format", "{{.Id}}", tag) == before
 
 
 def test_two_starts_a_moment_apart_are_one_stack(checkout: Checkout) -> None:
