@@ -10,6 +10,7 @@ case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is n
 # The port as a client writes it: nothing where it is the default one.
 port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
+echo "worker_processes $(nproc);" > /run/nginx/workers.conf
 cat > /run/nginx/site.conf <<EOF
 server_name $DOMAIN;
 set \$https_authority "\$host$port";
