@@ -104,6 +104,8 @@ _TOKEN = {
     "access_token": hashlib.sha256(b'["ana@example.org", "1234"]').hexdigest(),
     "token_type": "bearer",
 }
+_LINES = [{"article": "a", "pieces": 2, "cents": 3}, {"article": "b", "pieces": 1, "cents": 8}]
+_LINE = "each must have an article, and whole numbers of pieces and cents"
 _PAGE = ["for", "language", "pid", "serial"]
 # Past any cache on the way, so that it is the application that answers.
 _PERSONAL = {"cookie": "a=b"}
@@ -122,6 +124,13 @@ CHECKS = (
     _login(b"[1]", 422, {"detail": "the body must be a JSON object"}, "JSON that is no object"),
     _login(b"email=a", 422, {"detail": "the content type must be application/json"}, "a form", "application/x-www-form-urlencoded"),
     Check("login: GET is refused", "GET", "/login", 405, headers={**TEXT, "allow": "POST"}, body=b"no such method here\n"),
+    *(
+        Check(f"order: {name}", "POST", "/order", code, SENT_JSON, _json({"lines": lines}), JSON, _json(answer))
+        for name, lines, code, answer in (
+            ("two lines", _LINES, 200, {"lines": [{"article": "a", "cents": 6}, {"article": "b", "cents": 8}], "total": 14}),
+            ("half a piece", [{**_LINES[0], "pieces": 0.5}], 422, {"detail": {"lines": _LINE}}),
+        )
+    ),
     Check("a method the route has not", "DELETE", "/", 405, headers={"allow": "GET, HEAD"}, body=b"no such method here\n"),
     Check("an unknown path", "GET", "/nowhere", 404, headers=TEXT, body=b"no such path\n"),
     Check("an unknown path under a known one", "GET", "/wait/1/2", 404, headers=TEXT, body=b"no such path\n"),

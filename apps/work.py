@@ -149,20 +149,26 @@ def hello(request: Request) -> Reply:
     return text(200, "Hello, world!\n")
 
 
-def login(request: Request) -> Reply:
-    """The documents' example: a JSON body with `email` and `senha` earns a bearer token.
-
-    No account is looked up: any well-formed pair gets the token that belongs to it. `senha` may be a
-    string or a whole number, as the documents send it.
-    """
+def parsed(request: Request) -> dict[str, Any] | Reply:
+    """The JSON object that the body is, or the reply that says what it is not."""
     if request.header("content-type").split(";")[0].strip().lower() != JSON:
         return as_json(422, {"detail": "the content type must be application/json"})
     try:
         form = json.loads(request.body)
     except (ValueError, RecursionError):
         return as_json(422, {"detail": "the body is not JSON"})
-    if not isinstance(form, dict):
-        return as_json(422, {"detail": "the body must be a JSON object"})
+    return form if isinstance(form, dict) else as_json(422, {"detail": "the body must be a JSON object"})
+
+
+def login(request: Request) -> Reply:
+    """The documents' example: a JSON body with `email` and `senha` earns a bearer token.
+
+    No account is looked up: any well-formed pair gets the token that belongs to it. `senha` may be a
+    string or a whole number, as the documents send it.
+    """
+    form = parsed(request)
+    if isinstance(form, Reply):
+        return form
     wrong = {}
     email, senha = form.get("email"), form.get("senha")
     if not isinstance(email, str) or not all(email.partition("@")):
@@ -173,6 +179,21 @@ def login(request: Request) -> Reply:
         return as_json(422, {"detail": wrong})
     token = hashlib.sha256(json.dumps([email, str(senha)]).encode()).hexdigest()
     return as_json(200, {"access_token": token, "token_type": "bearer"})
+
+
+def order(request: Request) -> Reply:
+    """An order, some kB of JSON: every line is checked, and the answer says what each costs, and all."""
+    form = parsed(request)
+    if isinstance(form, Reply):
+        return form
+    lines, kinds = form.get("lines"), {"article": str, "pieces": int, "cents": int}
+    right = isinstance(lines, list) and all(
+        isinstance(line, dict) and all(type(line.get(name)) is kind for name, kind in kinds.items()) for line in lines
+    )
+    if not right:
+        return as_json(422, {"detail": {"lines": "each must have an article, and whole numbers of pieces and cents"}})
+    costs = [{"article": line["article"], "cents": line["pieces"] * line["cents"]} for line in form["lines"]]
+    return as_json(200, {"lines": costs, "total": sum(line["cents"] for line in costs)})
 
 
 def request_view(request: Request) -> Reply:
@@ -331,6 +352,7 @@ def admin(request: Request) -> Reply:
 ROUTES = (
     Route("/", hello),
     Route("/login", login, ("POST",)),
+    Route("/order", order, ("POST",)),
     Route("/request", request_view, ("GET", "POST", "PUT", "PATCH", "DELETE")),
     Route("/request/{value}", request_view),
     Route("/process", process_view),
