@@ -126,6 +126,7 @@ class Stack:
             "APP": app,
             "WORKERS": "",
             "THREADS": "",
+            "GRACE": "",
             "APP_BASE": image(server, interface).rpartition("-")[2],
         } | more
         self.compose.__dict__.pop("config", None)

@@ -94,7 +94,7 @@ def stoppable(request: pytest.FixtureRequest, stack: Stack) -> tuple[Stack, str,
 
 def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[Stack, str, str], proxy: str) -> None:
     stack, server, interface = stoppable
-    stack.serve(server, interface)
+    stack.serve(server, interface, GRACE="8")  # gunicorn's ASGI worker takes all of it
     container = stack.app()
     with stack.stream(proxy, "/stream/20?pause=100") as answer:
         received = answer.readline()
