@@ -1,0 +1,27 @@
+"""What does a server-sent event cost, and a client that listens?
+
+`GET /events/25`: a stream of 25 messages, as fast as they come, and then the next stream. A request is a
+message here. The clients stay connected until the memory is read: the two rows' difference is that of 240 of them.
+"""
+
+from loadtests.lean import LeanUser
+
+PLAN = {"INTERFACES": "asgi", "PROXIES": "direct,nginx"}
+
+
+class Events16(LeanUser):
+    """16 clients."""
+
+    modes = ("ceiling",)
+    tool = "locust"
+    path = "/events/25"
+    reply = b"".join(b"id: %d\ndata: event %d\n\n" % (n, n) for n in range(25))
+    messages = 25
+    hold = True
+
+
+class Events256(Events16):
+    """256 clients."""
+
+    clients = 256
+    seconds = 1.85  # one stream takes a good part of a second

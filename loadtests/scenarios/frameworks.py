@@ -1,0 +1,18 @@
+"""What does a framework cost?
+
+`GET /` as in hello, from every application on the same server: the plain callable is the floor.
+"""
+
+from loadtests.lean import LeanUser
+
+PLAN = {
+    "SERVERS": "granian",
+    "APPS": "bare,blacksheep,django,fastapi,quart,starlette,bottle,flask",
+    "PROXIES": "direct",
+}
+
+
+class Frameworks(LeanUser):
+    """Asks for the greeting."""
+
+    reply = b"Hello, world!\n"

@@ -1,0 +1,41 @@
+"""What does a request cost the generator?
+
+`GET /` as in hello, in a closed loop of two, with the same checks: the status and every byte. The two kinds of user are
+compared by requests per CPU second of the generator, which has time left.
+"""
+
+from locust import FastHttpUser, task
+
+from loadtests.lean import LeanUser
+
+PLAN = {"SERVERS": "granian", "INTERFACES": "asgi", "PROXIES": "direct"}
+GREETING = b"Hello, world!\n"
+
+
+class Lean(LeanUser):
+    """The bench's own user."""
+
+    modes = ("ceiling",)
+    tool = "locust"
+    clients = 2
+    reply = GREETING
+
+
+class Fast(FastHttpUser):
+    """Locust's FastHttpUser."""
+
+    modes = ("ceiling",)
+    tool = "locust"
+    clients = 2
+    rate = 10.0
+
+    def wait_time(self) -> float:
+        """None in a closed loop."""
+        return 1 / self.rate if self.rate else 0.0
+
+    @task
+    def ask(self) -> None:
+        """A request and its answer."""
+        with self.client.get("/", catch_response=True) as answer:
+            if answer.status_code != 200 or answer.content != GREETING:
+                answer.failure(f"status {answer.status_code}, {len(answer.content)} bytes")

@@ -1,0 +1,17 @@
+"""What does the documents' example cost?
+
+`POST /login` with a JSON body: it is parsed, validated and answered with a token.
+"""
+
+from types import MappingProxyType
+
+from loadtests.lean import LeanUser
+
+
+class Login(LeanUser):
+    """Logs in."""
+
+    method, path = "POST", "/login"
+    headers = MappingProxyType({"Content-Type": "application/json"})
+    body = b'{"email": "ana@example.org", "senha": "1234"}'
+    reply = b'{"access_token":"20b13de64359f8054197ddd94fcfd4087ac61e271c123ad7c6fd0cd012c6a1d9","token_type":"bearer"}'

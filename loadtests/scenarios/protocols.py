@@ -1,0 +1,17 @@
+"""What do HTTP/1.1, HTTP/2 and HTTP/3 cost at the edge?
+
+`GET /` as in hello, up to 16 requests at a time: on 16 connections over HTTP/1.1 and HTTP/2, on one over HTTP/3. What
+lies behind the proxy is spoken to in HTTP/1.1 each time.
+"""
+
+from loadtests.lean import LeanUser
+
+PLAN = {"HTTP": "1.1,2,3", "SERVERS": "granian", "INTERFACES": "asgi", "PROXIES": "nginx,caddy", "MODES": "ceiling"}
+
+
+class Protocols(LeanUser):
+    """Asks for the greeting."""
+
+    modes = ("ceiling",)
+    alone = ("nginx", "caddy")
+    reply = b"Hello, world!\n"

@@ -1,0 +1,21 @@
+"""What do this stack's proxies cost, against the shortest configuration that proxies?
+
+`GET /` as in hello: directly, behind NGINX and Caddy as they are here, and behind each with nothing but the lines that
+a proxy needs.
+"""
+
+from loadtests.lean import LeanUser
+
+PLAN = {
+    "SERVERS": "granian",
+    "INTERFACES": "asgi",
+    "PROXIES": "direct,nginx,nginx-stock,caddy,caddy-stock",
+    "MODES": "ceiling",
+}
+
+
+class Stock(LeanUser):
+    """Asks for the greeting."""
+
+    alone = ("nginx", "caddy")
+    reply = b"Hello, world!\n"

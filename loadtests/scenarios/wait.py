@@ -1,0 +1,23 @@
+"""What does a request that waits cost?
+
+The application waits, as for a database. By Little's law no more than clients ÷ wait can be answered a second, and with
+T threads no more than T ÷ wait.
+"""
+
+from loadtests.lean import LeanUser
+
+
+class Wait10(LeanUser):
+    """10 ms: at most 1600 requests a second by 16 clients, 800 by 8 threads."""
+
+    path = "/wait/10"
+    reply = b"waited 10 ms\n"
+
+
+class Wait100(LeanUser):
+    """100 ms: at most 640 requests a second by 64 clients, 80 by 8 threads."""
+
+    path = "/wait/100"
+    reply = b"waited 100 ms\n"
+    clients = 64
+    offered = 50
