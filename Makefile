@@ -49,6 +49,26 @@ test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about
 claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
 	@$(STACK) claims
 
+.PHONY: bench
+bench: $(BIN)/ready ## Which server, behind which proxy, at what cost? (QUICK=1, FULL=1, SERVERS=… PROXIES=… SCENARIOS=… RUN=…: go on)
+	@$(BIN)/python -m loadtests.bench
+
+.PHONY: bench-ui
+bench-ui: ## Locust's web page on the running stack, to try and not to measure (UI_PORT=8089)
+	@$(PYTHON) -m loadtests.ui
+
+.PHONY: report
+report: $(BIN)/ready ## The report of a run of the bench, anew: make report RUN=<run>
+	@$(BIN)/python -m loadtests.report
+
+.PHONY: reference
+reference: $(BIN)/ready ## Take a run of the bench into docs/bench, for the README: make reference RUN=<run>
+	@$(BIN)/python -m loadtests.reference
+
+.PHONY: compare
+compare: ## Two runs of the bench side by side, with a verdict for each cell: make compare A=<run> B=<run>
+	@$(PYTHON) -m loadtests.compare
+
 .PHONY: lint
 lint: $(BIN)/ready ## Every check of every language here
 	@$(STACK) build
@@ -73,7 +93,7 @@ docs: ## Write the generated parts of the README and docs/
 lock: ## Pin new dependencies, with hashes: requirements/*.txt (UPGRADE=1: pin all anew)
 	@$(STACK) venv
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/lock.txt
-	@for set in app:3.14 mod_wsgi:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11 probe:3.14; do \
+	@for set in app:3.14 mod_wsgi:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11 probe:3.14 load:3.14; do \
 	  echo "lock: $${set%:*}"; \
 	  $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version "$${set#*:}" --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links \

@@ -12,7 +12,22 @@ from stack import ROOT, Problem, images
 from stack.compose import Compose
 
 CHOICE = ("SERVER", "INTERFACE", "APP", "WORKERS", "THREADS", "KEEPALIVE", "GRACE")
-FOR_MAKE = {"PYTHON", "PYTEST_ARGS", "UPGRADE", "ONLY", "PINS"}
+FOR_BENCH = {
+    "SERVERS",
+    "INTERFACES",
+    "APPS",
+    "PROXIES",
+    "SCENARIOS",
+    "ROUNDS",
+    "RATE",
+    "HTTP",
+    "MODES",
+    "DEARER",
+    "QUICK",
+    "FULL",
+    "RUN",
+}
+FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT"}
 
 
 class Settings(NamedTuple):

@@ -1,0 +1,91 @@
+"""The windows of one start of a server: what the generator saw, what it cost, and every reason not to count it."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+from loadtests.gates import gates
+from loadtests.plan import DIRECT, Plan
+from loadtests.records import NONE, Cell
+from loadtests.scenarios import scenarios
+from loadtests.stand import Counters, Stand
+
+WARM = 0.4  # seconds
+
+
+def windows(stand: Stand, cells: list[Cell], wanted: Plan) -> Iterator[dict[str, Any]]:
+    """A line for each cell, after a warm-up of every way. The counters between two windows are read once for both."""
+    if not cells:
+        return
+    for way in dict.fromkeys(cell.proxy for cell in cells):
+        stand.load(**order(stand, next(cell for cell in cells if cell.proxy == way), wanted) | {"seconds": WARM})
+    ways = {cell.proxy for cell in cells} - {DIRECT}
+    containers = {name: stand.proxies[name] for name in ways}
+    if any(cell.server != NONE for cell in cells):
+        containers["app"] = stand.app
+    first = before = Counters(containers, stand)
+    for cell in cells:
+        line = window(stand, cell, wanted)
+        after = Counters(containers, stand)
+        yield settled(stand, cell, line, before, after, first)
+        before = after
+
+
+def order(stand: Stand, cell: Cell, wanted: Plan) -> dict[str, Any]:
+    """What the generator is told: see agent.py."""
+    user = scenarios()[cell.scenario].user(cell.variant)
+    return {
+        "mode": cell.mode,
+        "tool": user["tool"],
+        "scenario": cell.scenario,
+        "variant": cell.variant,
+        "url": stand.url(cell.proxy, cell.server == NONE and cell.scenario != "static"),
+        "clients": user["clients"],
+        "rate": wanted.rate or user["offered"],
+        "seconds": user["seconds"],
+        "http": cell.http,
+    }
+
+
+def window(stand: Stand, cell: Cell, wanted: Plan) -> dict[str, Any]:
+    """What the generator saw in one window."""
+    started = datetime.datetime.now(datetime.UTC)
+    given = order(stand, cell, wanted)
+    offered = {"offered": given["rate"]} if cell.mode == "rate" else {}
+    found = stand.load(**given)
+    facts = {"started": f"{started:%Y-%m-%dT%H:%M:%SZ}", "clients": given["clients"], **offered}
+    return cell._asdict() | facts | found
+
+
+def settled(
+    stand: Stand, cell: Cell, line: dict[str, Any], before: Counters, after: Counters, first: Counters
+) -> dict[str, Any]:
+    """The window with what it cost, and every reason not to count it."""
+    parts = {} if cell.server == NONE else {"app": "app"}
+    parts |= {} if cell.proxy == DIRECT else {"proxy": cell.proxy}
+    span = after.at - before.at
+    generator, engine = line.pop("generator", 0.0), after.engine - before.engine
+    ours = sum(after.cpu(name) - before.cpu(name) for name in before.stats) + generator + engine
+    cores = {"stack": len(stand.stack), "generator": len(stand.generator)}
+    busy = {one: after.busy[one] - before.busy[one] for one in cores}
+    others = (sum(busy.values()) - ours) / span / min(cores.values())  # as if all on the smaller part
+    cpu = {part: round(after.cpu(name) - before.cpu(name), 6) for part, name in parts.items()}
+    line |= {
+        "cpu": cpu | {"generator": round(generator, 6), "engine": round(engine, 2)},
+        "memory": {part: after.memory(name) for part, name in parts.items()},
+        "warm": {part: first.memory(name) for part, name in parts.items()},
+        "peak": {part: after.peak(name) for part, name in parts.items()},
+        "host": round(max(0.0, others), 3),
+    }
+    if "failed" in line:
+        return empty(cell, "generator failed", line["failed"])
+    line["saturation"] = round(min(1.0, busy["generator"] / cores["generator"] / line["seconds"]), 3)
+    restarts = sum(stand.ended(name) for name in parts.values())
+    throttled = sum(after.throttled(name) - before.throttled(name) for name in parts.values())
+    return line | {"gates": gates(line, restarts, throttled)}
+
+
+def empty(cell: Cell, gate: str, why: str) -> dict[str, Any]:
+    """A window in which nothing was measured."""
+    nothing = {"seconds": 0.0, "requests": 0, "errors": {}, "latency": {}, "cpu": {}, "memory": {}}
+    return cell._asdict() | nothing | {"gates": [{"gate": gate, "why": why}]}
