@@ -6,12 +6,14 @@
 import json
 import re
 import shutil
+from typing import Any
 
 from apps import contract, serve
 from stack import ROOT, Problem, claims, proxies
 
 TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
 TESTS_RECORD = ROOT / "docs/tests.json"
+BENCH = ROOT / "docs/bench"  # the reference run: `make reference` writes it
 
 
 def releases() -> dict[str, str]:
@@ -28,15 +30,34 @@ def pinned(server: str) -> str:
 
 
 def servers() -> str:
-    """One row a server and interface: its release, its worker model, and how many differences are named."""
-    rows = []
+    """One row a server and interface: its release, its worker model, how many differences are named, what it costs."""
+    rows, measured = [], reference()
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
             facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
             named = [one for one in contract.DIFFERENCES if (one.server, one.interface) == (server, interface)]
             script = f"[`{server}`](apps/servers/{interface}/{server}.sh)"
-            rows.append([script, pinned(server), interface, facts["workers"], str(len(named) or "–")])
-    return claims.table(["`SERVER=`", "release", "`INTERFACE=`", "workers", "named differences"], rows)
+            costs = measured.get("costs", {}).get(f"{server} {interface}", ["–"])
+            more = [" · ".join(costs)] if measured else []
+            rows.append([script, pinned(server), interface, facts["workers"], str(len(named) or "–"), *more])
+    more = [f"µs a request: {', '.join(measured['ways'])}"] if measured else []
+    return claims.table(["`SERVER=`", "release", "`INTERFACE=`", "workers", "named differences", *more], rows)
+
+
+def reference() -> dict[str, Any]:
+    """What the bench's reference run says; empty while there is none."""
+    file = BENCH / "summary.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def bench() -> str:
+    """The reference run's picture, and its answer with the conditions; nothing while there is no such run."""
+    found = reference()
+    if not found:
+        return ""
+    folder = BENCH.relative_to(ROOT)
+    shown = f"![{found['answer']}]({folder}/cost.svg)"
+    return f"{shown}\n{found['answer']} ({found['conditions']}; [everything]({folder}/report.md))"
 
 
 def differences() -> str:
@@ -69,7 +90,7 @@ def tests() -> str:
 
 
 PARTS = {
-    "README.md": {"servers": servers, "claims": claims.summary, "tests": tests},
+    "README.md": {"servers": servers, "bench": bench, "claims": claims.summary, "tests": tests},
     "docs/servers.md": {"differences": differences},
     "docs/proxies.md": {"duties": duties},
 }

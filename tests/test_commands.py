@@ -282,6 +282,43 @@ def test_a_wrong_word_for_the_claims_measures_nothing(words: str, problem: str) 
     assert problem in complaint(done)
 
 
+def test_the_page_of_the_bench_loads_the_running_stack_and_ends_with_ctrl_c(checkout: Checkout) -> None:
+    assert complaint(checkout.make("bench-ui")) == (
+        "bench-ui: the stack is not up: no app container runs; `make up` starts it"
+    )
+    assert checkout.make("up", "SERVER=granian", "PROXY=caddy").returncode == 0
+    running, port = checkout.left(), live.free_port()
+    page = f"http://127.0.0.1:{port}"
+    command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", "bench-ui", f"UI_PORT={port}"]
+    process = subprocess.Popen(
+        command, cwd=checkout.folder, env=checkout.environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        said = next(line for line in process.stdout if "Ctrl-C" in line or "Error" in line)
+        assert said == f"bench-ui: {page} asks https://caddy:8443; Ctrl-C ends it\n"
+        with urllib.request.urlopen(page) as answer:
+            shown = answer.read().decode()
+        assert "Hello" in shown and "Wait100" in shown  # the classes to pick from
+        wanted = b"user_count=2&spawn_rate=2&user_classes=Hello"
+        with urllib.request.urlopen(f"{page}/swarm", wanted) as answer:
+            assert json.load(answer)["success"]
+        good: dict[str, int] = {}
+        while not good.get("num_requests"):
+            assert process.poll() is None
+            with urllib.request.urlopen(f"{page}/stats/requests") as answer:
+                good = next((one for one in json.load(answer)["stats"] if one["name"] == "/"), {})
+        assert good["num_failures"] == 0
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to make and all that it runs
+        rest = process.communicate(timeout=60)[0]
+    assert "bench-ui: ended" in rest and "Traceback" not in rest
+    assert checkout.left() == running
+    wrong = checkout.make("bench-ui", "UI_PORT=http")
+    assert complaint(wrong) == "bench-ui: UI_PORT=http is not a port: give a number from 1 to 65535"
+
+
 def test_one_proxy_alone(checkout: Checkout) -> None:
     done = checkout.make("up", "PROXY=caddy", "SERVER=uvicorn")
     assert done.returncode == 0, done.stderr
