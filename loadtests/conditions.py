@@ -53,7 +53,9 @@ def conditions(folder: Path, wanted: Plan, stand: Stand) -> dict[str, Any]:
     return {
         "run": folder.name,
         "plan": wanted.name,
-        "command": "make bench " + " ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k in plans.VARIABLES),
+        "command": " ".join(
+            ["make bench", *(f"{k}={v}" for k, v in sorted(os.environ.items()) if k in plans.VARIABLES and v)]
+        ),
         "date": f"{datetime.date.today():%Y-%m-%d}",
         "cores": os.cpu_count(),
         "cpu": cpu[1] if cpu else platform.machine(),

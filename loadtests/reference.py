@@ -81,7 +81,7 @@ def picture(run: Run) -> str:
         if row.server != records.NONE
     ]
     title = "What does a request cost? CPU time of the application, and of the proxy in front of it"
-    unit = "µs a request; letters: ties"
+    unit = "µs; letters: ties"
     return plots.picture(title, unit, ways, lines)
 
 

@@ -56,7 +56,7 @@ def bench() -> str:
     if not found:
         return ""
     folder = BENCH.relative_to(ROOT)
-    shown = f"![{found['answer']}]({folder}/cost.svg)"
+    shown = f"![CPU time per request of every server, directly and behind each proxy]({folder}/cost.svg)"
     return f"{shown}\n{found['answer']} ({found['conditions']}; [everything]({folder}/report.md))"
 
 
