@@ -62,6 +62,8 @@ def verdict(figure: Figure, run: Run, floor: float) -> tuple[str, str]:
         return "–", "not in this run"
     ratio = intervals.paired(second, first)
     low, high = ratio.low / floor, ratio.high * floor
+    if figure.least and low < figure.ratio <= high:
+        return shown(ratio), "open"
     agrees = figure.ratio <= high and (figure.least or figure.ratio >= low)
     return shown(ratio), "agrees" if agrees else "contradicts"
 

@@ -148,9 +148,8 @@ def test_a_window_without_fault_says_what_a_request_cost_each_part(served: Stand
     for window in (rate, ceiling):
         assert not names(window) - {"machine", "generator", "rate"}  # what else runs here is not this test's
         assert window["errors"] == {}
-        assert {part: 1e-6 < used / window["requests"] < 0.1 for part, used in window["cpu"].items()} == {
-            "app": True, "proxy": True, "generator": True,
-        }  # fmt: skip
+        assert all(1e-6 < window["cpu"][part] / window["requests"] < 0.1 for part in ("app", "proxy", "generator"))
+        assert window["cpu"]["engine"] >= 0
         assert window["peak"]["app"] >= window["memory"]["app"] > 10e6
     assert rate["latency"]["p50"] <= rate["latency"]["p99"] <= rate["latency"]["p99.9"]
     assert ceiling["requests"] > rate["requests"]
