@@ -167,7 +167,7 @@ def finish(folder: Path, wanted: Plan) -> None:
     """Writes the report, and says where it is."""
     file = folder / "machine.json"
     done = finished(folder)
-    missing = any(due(block, number, done) for number in range(wanted.rounds) for block in wanted.blocks)
+    missing = any(due(block, number, done) for number in range(wanted.rounds) for block in wanted.order(number))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"interrupted": missing}, indent=1) + "\n")
     report.write(folder)
     print(f"bench: {(folder / 'report.html').relative_to(ROOT)}")

@@ -20,6 +20,8 @@ STOCK = ("nginx-stock", "caddy-stock")  # the shortest configuration that proxie
 VERSIONS = ("1.1", "2", "3")
 MODES = ("rate", "ceiling")
 VARIABLES = settings.FOR_BENCH | {"WORKERS"}
+START, WAY = 2.5, 1.0  # seconds that a server takes to start, and each way to it to warm up
+RATES = 5  # windows of a cell at the fixed rate, however many rounds there are: for latency, not for the headline
 TWIN = "A/A"  # the second name of a cell that is measured twice
 DEFAULT = {
     "PROXIES": "direct,nginx,caddy",
@@ -28,10 +30,10 @@ DEFAULT = {
     "WORKERS": "1",
     "HTTP": "1.1",
     "MODES": "rate,ceiling",
-    "ROUNDS": "5",
+    "ROUNDS": "9",
 }
 QUICK = {"SERVERS": "granian,gunicorn,uvicorn", "INTERFACES": "asgi", "PROXIES": "direct,nginx", "ROUNDS": "3"}
-FULL = {"SCENARIOS": ",".join(scenarios()), "ROUNDS": "9"}
+FULL = {"SCENARIOS": ",".join(scenarios())}
 FULL_HELLO = {"PROXIES": ",".join([DIRECT, *proxies.names()]), "WORKERS": "1,2"}
 
 
@@ -64,8 +66,17 @@ class Plan(NamedTuple):
     def order(self, number: int) -> list[Block]:
         """The blocks of one round, in its own order, and so each block's cells."""
         rng = random.Random(self.seed * 1000 + number)  # noqa: S311 - an order, no secret
-        blocks = [block._replace(cells=tuple(rng.sample(block.cells, len(block.cells)))) for block in self.blocks]
+        modes = self.modes(number)
+        due = [[cell for cell in block.cells if cell.mode in modes] for block in self.blocks]
+        pairs = zip(self.blocks, due, strict=True)
+        blocks = [block._replace(cells=tuple(rng.sample(cells, len(cells)))) for block, cells in pairs if cells]
         return rng.sample(blocks, len(blocks))
+
+    def modes(self, number: int) -> set[str]:
+        """What is measured in one round: of many rounds, the fixed rate has its windows in some, evenly spread."""
+        asked = {cell.mode for block in self.blocks for cell in block.cells}
+        often = self.rounds <= RATES or number * RATES // self.rounds != (number - 1) * RATES // self.rounds
+        return asked if often or asked == {"rate"} else asked - {"rate"}
 
     @property
     def bases(self) -> set[str]:
@@ -76,17 +87,15 @@ class Plan(NamedTuple):
     @property
     def seconds(self) -> float:
         """About how long it takes: a start and the warm-ups, and each window up to the engine's next tick."""
-        longest = sum(
-            math.ceil(scenarios()[cell.scenario].user(cell.variant)["seconds"] + 0.1)
-            for block in self.blocks
-            for cell in block.cells
-        )
-        return self.rounds * (longest + sum(2.5 + len({one.proxy for one in block.cells}) for block in self.blocks))
+        blocks = [block for number in range(self.rounds) for block in self.order(number)]
+        users = (scenarios()[cell.scenario].user(cell.variant) for block in blocks for cell in block.cells)
+        starts = sum(START + WAY * len({cell.proxy for cell in block.cells}) for block in blocks)
+        return starts + sum(math.ceil(user["seconds"] + 0.1) for user in users)
 
     @property
     def windows(self) -> int:
         """How many there are in all."""
-        return self.rounds * sum(len(block.cells) for block in self.blocks)
+        return sum(len(block.cells) for number in range(self.rounds) for block in self.order(number))
 
 
 def read(environ: Mapping[str, str], seed: int) -> Plan:

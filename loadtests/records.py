@@ -23,6 +23,7 @@ SATURATED = "generator"  # the gate of a window in which the generator, not the 
 # CPU time and memory are a container's own: with others on up to half of the cores a request cost the same within 10 %,
 # beyond that up to 75 % more. They count in spite of these gates, and up to there; throughput and latency do not.
 OWN, HALF = (SATURATED, "machine"), 0.5
+SLOWED = "slowed"  # how much longer the gauge's work took in a window than in a run's fastest tenth: see gauge.py
 MEASURED = {"round", "seconds", "requests", "errors", "latency", "cpu", "memory", "gates"}
 
 Window = dict[str, Any]
@@ -59,8 +60,13 @@ class Figure(NamedTuple):
 
 
 def cpu(*parts: str) -> Callable[[Window], float]:
-    """CPU time of some containers per request, in microseconds."""
+    """CPU time of some parts per request, in microseconds."""
     return lambda window: 1e6 * sum(window["cpu"].get(part, 0.0) for part in parts) / window["requests"]
+
+
+def steady(*parts: str) -> Callable[[Window], float]:
+    """CPU time of some containers per request, in microseconds of the stack's cores at their usual fastest."""
+    return lambda window: cpu(*parts)(window) / window.get(SLOWED, 1.0)
 
 
 def held(when: str, part: str) -> Callable[[Window], float]:
@@ -73,9 +79,9 @@ def per_second(window: Window) -> float:
     return window["requests"] / window["seconds"]
 
 
-COST = Figure("CPU per request, app + proxy", "µs", cpu("app", "proxy"), despite=OWN)
-APP = Figure("CPU per request, app", "µs", cpu("app"), despite=OWN)
-PROXY = Figure("CPU per request, proxy", "µs", cpu("proxy"), despite=OWN)
+COST = Figure("CPU per request, app + proxy", "µs", steady("app", "proxy"), despite=OWN)
+APP = Figure("CPU per request, app", "µs", steady("app"), despite=OWN)
+PROXY = Figure("CPU per request, proxy", "µs", steady("proxy"), despite=OWN)
 ENGINE = Figure("CPU per request, engine", "µs", cpu("engine"), despite=OWN)  # it keeps the proxies' logs
 GENERATOR = Figure("CPU per request, generator", "µs", cpu("generator"), despite=OWN)
 SENT = Figure(
@@ -243,10 +249,19 @@ def read(folder: Path) -> Run:
             record.windows.append(window)
     if not records:
         raise Problem(f"{file} is empty: nothing was measured")
+    gauged([window for record in records.values() for window in record.windows])
     conditions = parse(machine.read_text(), window=False)
     if isinstance(conditions, str):
         raise Problem(f"{machine} {conditions}")
     return Run(folder, conditions, dict(sorted(records.items())))
+
+
+def gauged(windows: list[Window]) -> None:
+    """Says of each window how much slower the stack's cores were than in the run's fastest tenth, by the gauge."""
+    if gauges := sorted(window["gauge"] for window in windows if window.get("gauge")):
+        usual = gauges[len(gauges) // 10]
+        for window in windows:
+            window[SLOWED] = window.get("gauge", 0.0) / usual or 1.0
 
 
 def parse(text: str, window: bool = True) -> dict[str, Any] | str:

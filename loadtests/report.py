@@ -250,6 +250,19 @@ def noise(run: Run) -> Section:
     return Section("Noise floor", text, [Part(tables=[table])])
 
 
+def speed(run: Run) -> str:
+    """How steady the machine was."""
+    slowed = [one[records.SLOWED] for record in run.records.values() for one in record.windows if records.SLOWED in one]
+    if len(slowed) < 2:
+        return ""
+    low, *_, high = statistics.quantiles(slowed, n=20)
+    middle = statistics.median(slowed)
+    return (
+        f" In nine of ten windows the same piece of work took the stack's cores {number(low)} to {number(high)} times "
+        f"(median {number(middle)}) as long as in the run's fastest tenth: CPU times are divided by that."
+    )
+
+
 def parity(run: Run) -> list[Section]:
     """The conditions, the same for all."""
     machine = run.machine
@@ -275,9 +288,12 @@ def method(run: Run) -> Section:
     generator = f" The generator itself: {number(statistics.median(costs))} µs a request." if costs else ""
     text = (
         "In each round every cell is measured once, in random order. CPU time is the engine's cumulative counters, "
-        "read around the window. A cell is the median of its windows with an exact bootstrap 95 % interval (five "
-        "rounds: from minimum to maximum; fewer: Lord's, for normal logarithms). Two cells are compared by their ratio "
-        "in each round, and tie if its interval touches 1 or the difference is inside the noise floor." + generator
+        "read around the window. A cell is the median of its windows with an exact bootstrap 95 % interval (nine "
+        "windows: without the least and the most; five: from the least to the most; fewer: Lord's, for normal "
+        "logarithms). Two cells are compared by their ratio "
+        "in each round, and tie if its interval touches 1 or the difference is inside the noise floor."
+        + speed(run)
+        + generator
     )
     return Section("Method", text, [])
 

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import ssl
+import statistics
 import subprocess
 import time
 from collections import Counter
@@ -14,6 +16,7 @@ from typing import IO, Any, cast
 
 from apps import serve
 from loadtests import meter
+from loadtests.gauge import Gauge
 from stack import CHECKOUT, Problem, images, up
 from stack.compose import Compose
 
@@ -81,6 +84,7 @@ class Stand:
         )
         self.built, self.bases = [*images_of, "load"], sorted(bases)
         self.agents: list[Agent] = []
+        self.gauges: list[Gauge] = []
 
     def start(self) -> None:
         """Builds what changed, and starts the proxies and the generator."""
@@ -92,11 +96,14 @@ class Stand:
         up.certificates(self.compose)
         self.compose.run("up", "--detach", "--no-build", "--no-deps", "load", *self.parts)
         self.agents = [Agent(self.container("load"), core) for core in self.generator]
+        self.gauges = [Gauge(core) for core in self.stack]
 
     def stop(self) -> None:
         """Removes everything that the stand made."""
         for agent in self.agents:
             agent.close()
+        for gauge in self.gauges:
+            gauge.close()
         up.remove(self.compose.containers(everything=True))  # at once: what they still do is nobody's
         self.compose.undo()
 
@@ -109,6 +116,11 @@ class Stand:
     def proxies(self) -> dict[str, str]:
         """The proxies' containers."""
         return {name: self.container(name) for name in [*self.parts, *self.stock]}
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """Verifies the proxies' certificates."""
+        return ssl.create_default_context(cadata=up.authority(self.compose))
 
     def serve(self, server: str, interface: str, app: str, workers: int, threads: int) -> None:
         """A fresh app container in place of the last; ready when it answers by itself."""
@@ -136,12 +148,15 @@ class Stand:
         return f"https://{proxy}:{ALONE if alone else HTTPS}" if proxy != "direct" else "http://app:8000"
 
     def load(self, **wanted: Any) -> dict[str, Any]:
-        """What all generators together measure of one command; `failed` where one could not."""
+        """What generators and gauges together measure of one command; `failed` where a generator could not."""
         share = len(self.agents)
         each = wanted | {"clients": max(1, wanted["clients"] // share), "rate": wanted.get("rate", 0) / share}
+        for gauge in self.gauges:
+            gauge.read()
         for agent in self.agents:
             agent.ask(**each)
-        return merged([agent.answer() for agent in self.agents])
+        found = merged([agent.answer() for agent in self.agents])
+        return found | {"gauge": round(statistics.fmean(gauge.read()[0] for gauge in self.gauges), 2)}
 
 
 def merged(answers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -175,6 +190,7 @@ class Counters:
         self.at = time.monotonic()
         self.busy = {"stack": busy_seconds(stand.stack), "generator": busy_seconds(stand.generator)}
         self.engine = engine_seconds()
+        self.gauges = sum(gauge.read()[1] for gauge in stand.gauges)
         # Engine 20.10 answers once a second: asked at once, all have the same moment.
         with ThreadPoolExecutor(len(containers)) as pool:
             self.stats = dict(zip(containers, pool.map(meter.stats, containers.values()), strict=True))

@@ -62,7 +62,7 @@ class Compose:
     @property
     def project(self) -> str:
         """The project's name."""
-        return self.config["name"]
+        return self.environment.get("COMPOSE_PROJECT_NAME") or self.config["name"]
 
     @property
     def builder(self) -> str:

@@ -20,6 +20,22 @@ from tests.bench_runs import COSTS, SATURATED, SLOWER, default, made, window, wr
 # The statistics
 
 
+def test_what_slows_the_gauge_and_a_request_alike_is_the_machine(tmp_path: Path) -> None:
+    slow = [1.0, 1.9, 1.2, 1.7, 1.0]  # what a neighbour on the same physical core does to both
+    lines = [
+        window("granian", "asgi", "nginx", "ceiling", number)
+        | {"cpu": {"app": 0.02 * by, "proxy": 0.01 * by, "engine": 0.01 * by, "generator": 0.03}, "gauge": 250 * by}
+        | {"requests": 200}
+        for number, by in enumerate(slow)
+    ]
+    (record,) = made(tmp_path / "gauged", lines).records.values()
+    for figure, value in ((records.COST, 150), (records.APP, 100), (records.PROXY, 50)):
+        assert record.median(figure) == pytest.approx((value, value, value, 5))
+    assert record.median(records.ENGINE) == pytest.approx((50, 60, 95, 5)), "no gauge is where the engine runs"
+    (raw,) = made(tmp_path / "raw", [line | {"gauge": 0} for line in lines]).records.values()
+    assert raw.median(records.COST) == pytest.approx((150, 180, 285, 5)), "without a gauge it is as it was"
+
+
 @pytest.mark.parametrize("n", range(1, 7))
 def test_the_bootstrap_of_a_median_is_what_all_resamples_give(n: int) -> None:
     values = [2.0**place for place in range(n)]

@@ -24,7 +24,8 @@ def test_the_default_plan_has_every_server_each_way_and_one_twin() -> None:
     )
     assert [one.server for one in wanted.blocks if one.twin] == ["granian"]
     assert {cell.proxy for one in wanted.blocks for cell in one.cells} == {"direct", "nginx", "caddy"}
-    assert wanted.windows == 5 * ((len(pairs) + 1) * 3 * 2 + 2 * 2)
+    each = (len(pairs) + 1) * 3 + 2  # the proxies' own answers are two
+    assert (wanted.rounds, wanted.windows) == (9, (9 + plan.RATES) * each)
     assert wanted.seconds < 20 * 60 and plan.read({"QUICK": "1"}, 1).seconds < 4 * 60
 
 
@@ -33,9 +34,18 @@ def test_every_round_has_all_blocks_in_an_order_of_its_own_and_the_same_again_wh
     orders = [first.order(number) for number in range(first.rounds)]
     assert orders == [again.order(number) for number in range(again.rounds)]
     assert len({tuple(block[:5] for block in one) for one in orders}) == first.rounds
-    for one in orders:
-        cells = [cell for block in one for cell in block.cells]
-        assert sorted(cells) == sorted(cell for block in first.blocks for cell in block.cells)
+    every = Counter(cell for one in orders for block in one for cell in block.cells)
+    assert every.keys() == {cell for block in first.blocks for cell in block.cells}
+    assert {(cell.mode, count) for cell, count in every.items()} == {("ceiling", 9), ("rate", plan.RATES)}
+
+
+@pytest.mark.parametrize(("rounds", "modes", "often"), [("3", "", 3), ("5", "", 5), ("17", "", 5), ("9", "rate", 9)])
+def test_the_fixed_rate_has_its_windows_in_a_few_rounds_evenly_spread(rounds: str, modes: str, often: int) -> None:
+    wanted = plan.read({"ROUNDS": rounds, "MODES": modes}, 1)
+    places = [number for number in range(wanted.rounds) if "rate" in wanted.modes(number)]
+    assert len(places) == often and places[0] == 0
+    apart = [after - before for before, after in zip(places, [*places[1:], wanted.rounds], strict=True)]
+    assert max(apart) - min(apart) <= 1
 
 
 def test_a_server_without_workers_is_measured_with_one_only() -> None:

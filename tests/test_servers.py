@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import os
 import ssl
 import subprocess
 import time
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.asyncio.client import connect
 
-from apps import contract
+from apps import contract, serve
 from stack.compose import LABEL
 from tests import live
 from tests.live import Stack
@@ -42,6 +43,31 @@ def test_every_application_keeps_the_contract(served: Stack, proxy: str, version
 def test_the_right_server_answers(served: Stack, proxy: str, version: str) -> None:
     seen = served.get(proxy, "/process", version).json()
     assert (seen["server"], seen["interface"], seen["app"]) == served.serving
+
+
+POLICIES = """
+import json, os, pathlib
+found = {}
+for one in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        parent = int((one / "stat").read_text().rpartition(")")[2].split()[1])
+        threads = [os.sched_getscheduler(int(thread.name)) for thread in (one / "task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        continue
+    if parent:  # neither the container's init nor this look at them
+        found[one.name] = threads
+print(json.dumps(found))
+"""
+
+
+def test_threads_that_wake_each_other_wait_their_turn(served: Stack) -> None:
+    assert served.serving
+    server, interface, _ = served.serving
+    script = serve.choose({"SERVER": server, "INTERFACE": interface}).script
+    found = json.loads(served.in_app(POLICIES))
+    assert found, "no process of the server was found"
+    wanted = os.SCHED_BATCH if "chrt --batch" in script.read_text() else os.SCHED_OTHER
+    assert {policy for threads in found.values() for policy in threads} == {wanted}, found
 
 
 def test_the_app_sees_the_real_client_address_and_scheme(served: Stack, proxy: str, version: str) -> None:

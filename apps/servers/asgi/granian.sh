@@ -9,8 +9,13 @@
 # --respawn-failed-workers      (!) default off: one killed worker ends the whole server
 # --workers-kill-timeout        (!) default off: a stop waits for the last request, however long
 # No access log (the default): the proxies log. It would let a client write lines of its own into it.
-# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# chrt --batch                  its network thread and Python's wake each other for every request. By default whoever is
+#                               woken interrupts whoever woke it; so, it waits until that has no more to do: on a full core
+#                               0.57 of the CPU time (docs/decisions/0011-threads-that-wait-their-turn.md). systemd:
+#                               CPUSchedulingPolicy=batch
+# Checked by: test_threads_that_wake_each_other_wait_their_turn, test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
 set -eu
+chrt --batch --pid 0 $$ || true
 exec granian --interface asgi --host 0.0.0.0 --port 8000 \
   --workers "$WORKERS" --http 1 \
   --http1-header-read-timeout "$((KEEPALIVE * 1000))" \

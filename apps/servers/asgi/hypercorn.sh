@@ -3,6 +3,8 @@
 # Workers: processes on one shared socket
 # Docs: https://hypercorn.readthedocs.io/en/latest/how_to_guides/configuring.html
 #
+# --backlog                     default 100 connections that wait to be taken: (!) the next one of a burst is not heard,
+#                               and asks again after a second
 # --keep-alive                  default 5 s: (!) less than the proxies' 15 s loses the request sent as it closes
 # --graceful-timeout            default 3 s
 # --websocket-ping-interval     default none: an idle WebSocket would end with a proxy's read timeout
@@ -13,5 +15,5 @@
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish, test_an_upgrade_to_h2c_never_reaches_the_app
 set -eu
 exec hypercorn --bind 0.0.0.0:8000 --workers "$WORKERS" \
-  --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --websocket-ping-interval 20 \
+  --backlog 1024 --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --websocket-ping-interval 20 \
   "asgi:apps.asgi.$APP:app"

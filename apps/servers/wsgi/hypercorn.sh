@@ -5,8 +5,10 @@
 #
 # The prefix `wsgi:` names the interface instead of guessing it. Threads: asyncio's own pool, no flag.
 # (!) It buffers each request body, at most 16 MiB. The flags and their dangers: see ../asgi/hypercorn.sh
-# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# chrt --batch                  the event loop and the threads wake each other: see ../asgi/granian.sh
+# Checked by: test_threads_that_wake_each_other_wait_their_turn, test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
 set -eu
+chrt --batch --pid 0 $$ || true
 exec hypercorn --bind 0.0.0.0:8000 --workers "$WORKERS" \
-  --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" \
+  --backlog 1024 --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" \
   "wsgi:apps.wsgi.$APP:app"

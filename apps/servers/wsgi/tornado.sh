@@ -9,6 +9,8 @@
 # (!) It collects a whole reply before it sends any of it: no streaming and no server-sent events from WSGI.
 # (!) It reads each request body into memory, at most 100 MB.
 # (!) Tornado's own handlers are neither WSGI nor ASGI: they run on this server only (apps/tornado_native.py).
-# Checked by: test_sigterm_lets_the_request_in_flight_finish, test_tornados_own_handlers_answer_on_tornados_own_server
+# chrt --batch                  the event loop and the threads wake each other: see ../asgi/granian.sh
+# Checked by: test_threads_that_wake_each_other_wait_their_turn, test_sigterm_lets_the_request_in_flight_finish, test_tornados_own_handlers_answer_on_tornados_own_server
 set -eu
+chrt --batch --pid 0 $$ || true
 exec python3 -m apps.tornado_wsgi
