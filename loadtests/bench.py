@@ -123,7 +123,7 @@ def measure(folder: Path, wanted: Plan, stand: Stand) -> None:
 
         blocks = [(number, *one) for number in range(wanted.rounds) for one in enumerate(wanted.order(number))]
         todo = [(*one, cells) for one in blocks if (cells := due(one[2], one[0], done))]
-        began = time.monotonic()
+        began, planned = time.monotonic(), [plans.took(one[3]) for one in todo]
         for count, (number, place, block, cells) in enumerate(todo, 1):
             unfit, failed = served(stand, fit, block, cells)
             for cell in cells:
@@ -135,7 +135,7 @@ def measure(folder: Path, wanted: Plan, stand: Stand) -> None:
             good = [cell for cell in cells if cell.proxy not in unfit | failed]
             for line in windows(stand, good, wanted):
                 note(line | {"round": number, "block": place})
-            minutes = (time.monotonic() - began) / count * (len(todo) - count) / 60
+            minutes = (time.monotonic() - began) * sum(planned[count:]) / sum(planned[:count]) / 60
             what = " ".join(filter(None, [block.server, block.interface, block.app, block.twin]))
             place_in_all = f"{count} of {len(todo)} starts; about {minutes:.0f} min left"
             print(f"bench: round {number + 1} of {wanted.rounds}: {what} [{place_in_all}]", flush=True)

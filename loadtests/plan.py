@@ -6,7 +6,7 @@ server anew, in an order of its own: what one start is luckier at than another i
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ STOCK = ("nginx-stock", "caddy-stock")  # the shortest configuration that proxie
 VERSIONS = ("1.1", "2", "3")
 MODES = ("rate", "ceiling")
 VARIABLES = settings.FOR_BENCH | {"WORKERS"}
-START, WAY = 2.5, 1.0  # seconds that a server takes to start, and each way to it to warm up
+START, WAY = 2.0, 0.5  # seconds that a server takes to start, and each way to it to warm up
 RATES = 5  # windows of a cell at the fixed rate, however many rounds there are: for latency, not for the headline
 TWIN = "A/A"  # the second name of a cell that is measured twice
 DEFAULT = {
@@ -30,7 +30,7 @@ DEFAULT = {
     "WORKERS": "1",
     "HTTP": "1.1",
     "MODES": "rate,ceiling",
-    "ROUNDS": "9",
+    "ROUNDS": "8",
 }
 QUICK = {"SERVERS": "granian,gunicorn,uvicorn", "INTERFACES": "asgi", "PROXIES": "direct,nginx", "ROUNDS": "3"}
 FULL = {"SCENARIOS": ",".join(scenarios())}
@@ -86,16 +86,19 @@ class Plan(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """About how long it takes: a start and the warm-ups, and each window up to the engine's next tick."""
-        blocks = [block for number in range(self.rounds) for block in self.order(number)]
-        users = (scenarios()[cell.scenario].user(cell.variant) for block in blocks for cell in block.cells)
-        starts = sum(START + WAY * len({cell.proxy for cell in block.cells}) for block in blocks)
-        return starts + sum(math.ceil(user["seconds"] + 0.1) for user in users)
+        """About how long it takes."""
+        return sum(took(block.cells) for number in range(self.rounds) for block in self.order(number))
 
     @property
     def windows(self) -> int:
         """How many there are in all."""
         return sum(len(block.cells) for number in range(self.rounds) for block in self.order(number))
+
+
+def took(cells: Sequence[Cell]) -> float:
+    """About how many seconds one start of a server takes, and the windows then, each up to the engine's next tick."""
+    users = (scenarios()[cell.scenario].user(cell.variant) for cell in cells)
+    return START + WAY * len({cell.proxy for cell in cells}) + sum(math.ceil(user["seconds"] + 0.1) for user in users)
 
 
 def read(environ: Mapping[str, str], seed: int) -> Plan:

@@ -288,7 +288,7 @@ def method(run: Run) -> Section:
     generator = f" The generator itself: {number(statistics.median(costs))} µs a request." if costs else ""
     text = (
         "In each round every cell is measured once, in random order. CPU time is the engine's cumulative counters, "
-        "read around the window. A cell is the median of its windows with an exact bootstrap 95 % interval (nine "
+        "read around the window. A cell is the median of its windows with an exact bootstrap 95 % interval (eight "
         "windows: without the least and the most; five: from the least to the most; fewer: Lord's, for normal "
         "logarithms). Two cells are compared by their ratio "
         "in each round, and tie if its interval touches 1 or the difference is inside the noise floor."

@@ -10,7 +10,7 @@ from loadtests.records import NONE, Cell
 from loadtests.scenarios import scenarios
 from loadtests.stand import Counters, Stand
 
-WARM = 0.4  # seconds
+WARM = 0.25  # seconds
 
 
 def windows(stand: Stand, cells: list[Cell], wanted: Plan) -> Iterator[dict[str, Any]]:
