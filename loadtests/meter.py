@@ -25,18 +25,35 @@ class Engine(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def stats(container: str) -> dict[str, Any]:
-    """The engine's counters of one container, taken at once (`one-shot`: without a second sample)."""
+def ask(container: str, what: str) -> dict[str, Any]:
+    """What the engine says of a container; `LookupError` where it knows none of that name.
+
+    Over its socket: the `docker` command takes 40 ms of CPU time to ask the same.
+    """
     engine = Engine()
     try:
-        engine.request("GET", f"/v1.41/containers/{container}/stats?stream=false&one-shot=true")
+        engine.request("GET", f"/v1.41/containers/{container}/{what}")
         answer = engine.getresponse()
         content = json.loads(answer.read())
     finally:
         engine.close()
     if answer.status != 200:
-        raise LookupError(f"no counters of container {container}: {content.get('message', answer.status)}")
+        raise LookupError(f"nothing is known of container {container}: {content.get('message', answer.status)}")
     return content
+
+
+def stats(container: str) -> dict[str, Any]:
+    """The engine's counters of one container, taken at once (`one-shot`: without a second sample)."""
+    return ask(container, "stats?stream=false&one-shot=true")
+
+
+def ended(container: str) -> bool:
+    """Whether a container has ended, even if it runs again, or is gone."""
+    try:
+        known = ask(container, "json")
+    except LookupError:
+        return True
+    return not known["State"]["Running"] or known["RestartCount"] > 0
 
 
 def cpu_seconds(*containers: str) -> float:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import ssl
 import statistics
 import subprocess
@@ -138,10 +139,9 @@ class Stand:
             self.compose.run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", "-t", "0", *self.stock)
             self.__dict__.pop("proxies", None)
 
-    def ended(self, part: str) -> int:
-        """How often a container has ended; it is not started again by itself."""
-        one = self.app if part == "app" else self.proxies[part]
-        return int(self.compose.inspect(one, "{{.State.Running}} {{.RestartCount}}") != "true 0")
+    def ended(self, part: str) -> bool:
+        """Whether a container has ended; it is not started again by itself."""
+        return meter.ended(self.app if part == "app" else self.proxies[part])
 
     def url(self, proxy: str, alone: bool = False) -> str:
         """Where the generator asks; `alone`: for the proxy's own answer."""
@@ -190,7 +190,7 @@ class Counters:
         self.at = time.monotonic()
         self.busy = {"stack": busy_seconds(stand.stack), "generator": busy_seconds(stand.generator)}
         self.engine = engine_seconds()
-        self.gauges = sum(gauge.read()[1] for gauge in stand.gauges)
+        self.bench = own_seconds() + sum(gauge.read()[1] for gauge in stand.gauges)
         # Engine 20.10 answers once a second: asked at once, all have the same moment.
         with ThreadPoolExecutor(len(containers)) as pool:
             self.stats = dict(zip(containers, pool.map(meter.stats, containers.values()), strict=True))
@@ -224,6 +224,11 @@ def busy_seconds(cores: list[int]) -> float:
                 user, nice, system, _idle, _iowait, irq, softirq, *more = map(int, fields)
                 ticks += user + nice + system + irq + softirq + (more[0] if more else 0)
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    """CPU seconds of this process so far, and of those that it has waited for."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def engine_seconds() -> float:

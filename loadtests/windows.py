@@ -66,7 +66,7 @@ def settled(
     span = after.at - before.at
     generator, engine = line.pop("generator", 0.0), after.engine - before.engine
     ours = sum(after.cpu(name) - before.cpu(name) for name in before.stats) + generator + engine
-    ours += after.gauges - before.gauges
+    ours += after.bench - before.bench
     cores = {"stack": len(stand.stack), "generator": len(stand.generator)}
     busy = {one: after.busy[one] - before.busy[one] for one in cores}
     others = (sum(busy.values()) - ours) / span / min(cores.values())  # as if all on the smaller part
