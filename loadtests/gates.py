@@ -7,7 +7,9 @@ from typing import Any
 Gate = dict[str, str]
 SATURATED = 0.9  # of the generator's cores, whoever uses them
 DELIVERED = 0.98  # of the offered rate
-OTHERS = 0.1  # of the stack's cores or the generator's, whichever are fewer, used by neither nor by the engine
+OTHERS = (
+    0.1  # of the stack's cores or the generator's, whichever are fewer, used by others: processes, or the hypervisor
+)
 LITTLE = 0.1  # how far requests in flight (throughput × mean time) may be from the connections of a closed loop
 
 

@@ -23,6 +23,8 @@ from stack.compose import Compose
 
 FILES = "compose.yaml:loadtests/compose.yaml"
 HTTPS = 8443
+BUSY, STOLEN = (0, 1, 2, 5, 6, 7), (7,)  # columns of /proc/stat: all but idle and waiting; taken by the hypervisor
+KERNEL = 2  # the parent of the kernel's own threads
 ALONE = 8444  # where the proxies answer by themselves: baseline/
 STOCK = "-stock"  # these find the application's address once, when they start
 
@@ -188,8 +190,9 @@ class Counters:
 
     def __init__(self, containers: dict[str, str], stand: Stand) -> None:
         self.at = time.monotonic()
-        self.busy = {"stack": busy_seconds(stand.stack), "generator": busy_seconds(stand.generator)}
-        self.engine = engine_seconds()
+        self.generator = core_seconds(stand.generator, BUSY)
+        self.stolen = core_seconds([*stand.stack, *stand.generator], STOLEN)
+        self.engine, self.processes = process_seconds()
         self.bench = own_seconds() + sum(gauge.read()[1] for gauge in stand.gauges)
         # Engine 20.10 answers once a second: asked at once, all have the same moment.
         with ThreadPoolExecutor(len(containers)) as pool:
@@ -214,15 +217,14 @@ class Counters:
         return self.stats[name]["cpu_stats"].get("throttling_data", {}).get("throttled_periods", 0)
 
 
-def busy_seconds(cores: list[int]) -> float:
-    """How long these cores have been busy since the machine started (man 5 proc)."""
+def core_seconds(cores: list[int], kinds: tuple[int, ...]) -> float:
+    """Seconds that some cores have spent in some ways so far, by the columns of /proc/stat (man 5 proc)."""
     ticks, wanted = 0, {f"cpu{core}" for core in cores}
     with open("/proc/stat") as file:  # noqa: PTH123 - read in one go
         for line in file:
             name, *fields = line.split()
             if name in wanted:
-                user, nice, system, _idle, _iowait, irq, softirq, *more = map(int, fields)
-                ticks += user + nice + system + irq + softirq + (more[0] if more else 0)
+                ticks += sum(int(fields[kind]) for kind in kinds)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -231,15 +233,20 @@ def own_seconds() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def engine_seconds() -> float:
-    """CPU seconds of the engine's own processes so far, in ticks of 10 ms; 0 where they are out of sight.
+def process_seconds() -> tuple[float, float]:
+    """CPU seconds so far of the engine, which keeps the logs, and of all processes but it and the kernel's.
 
-    It reads what the containers write to stdout: a proxy's access log costs there, too.
+    In ticks of 10 ms; 0 where they are out of sight. What ended is its parent's. The kernel's own threads, and what it
+    does between two processes, are nobody else's work: most of it is the network of the stack itself.
     """
-    ticks = 0
+    engine = rest = 0
     for one in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            name, _, fields = one.read_text().partition("(")[2].rpartition(")")
+            number, _, told = one.read_text().partition(" (")
+            name, _, fields = told.rpartition(") ")
+            parent, times = int(fields.split()[1]), list(map(int, fields.split()[11:15]))
             if name.startswith(("dockerd", "containerd")):
-                ticks += sum(map(int, fields.split()[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+                engine += sum(times[:2])
+            elif parent != KERNEL and int(number) != KERNEL and not name.startswith(("docker", "runc")):
+                rest += sum(times)
+    return engine / os.sysconf("SC_CLK_TCK"), rest / os.sysconf("SC_CLK_TCK")

@@ -10,6 +10,7 @@ from loadtests.records import NONE, Cell
 from loadtests.scenarios import scenarios
 from loadtests.stand import Counters, Stand
 
+LOAD = "load"  # the generator's container
 WARM = 0.25  # seconds
 
 
@@ -20,7 +21,7 @@ def windows(stand: Stand, cells: list[Cell], wanted: Plan) -> Iterator[dict[str,
     for way in dict.fromkeys(cell.proxy for cell in cells):
         stand.load(**order(stand, next(cell for cell in cells if cell.proxy == way), wanted) | {"seconds": WARM})
     ways = {cell.proxy for cell in cells} - {DIRECT}
-    containers = {name: stand.proxies[name] for name in ways}
+    containers = {name: stand.proxies[name] for name in ways} | {LOAD: stand.container(LOAD)}
     if any(cell.server != NONE for cell in cells):
         containers["app"] = stand.app
     first = before = Counters(containers, stand)
@@ -65,22 +66,21 @@ def settled(
     parts |= {} if cell.proxy == DIRECT else {"proxy": cell.proxy}
     span = after.at - before.at
     generator, engine = line.pop("generator", 0.0), after.engine - before.engine
-    ours = sum(after.cpu(name) - before.cpu(name) for name in before.stats) + generator + engine
-    ours += after.bench - before.bench
+    ours = sum(after.cpu(name) - before.cpu(name) for name in before.stats) + after.bench - before.bench
+    others = after.processes - before.processes - ours + after.stolen - before.stolen
     cores = {"stack": len(stand.stack), "generator": len(stand.generator)}
-    busy = {one: after.busy[one] - before.busy[one] for one in cores}
-    others = (sum(busy.values()) - ours) / span / min(cores.values())  # as if all on the smaller part
     cpu = {part: round(after.cpu(name) - before.cpu(name), 6) for part, name in parts.items()}
     line |= {
         "cpu": cpu | {"generator": round(generator, 6), "engine": round(engine, 2)},
         "memory": {part: after.memory(name) for part, name in parts.items()},
         "warm": {part: first.memory(name) for part, name in parts.items()},
         "peak": {part: after.peak(name) for part, name in parts.items()},
-        "host": round(max(0.0, others), 3),
+        "host": round(max(0.0, others / span / min(cores.values())), 3),  # as if all on the smaller part
     }
     if "failed" in line:
         return empty(cell, "generator failed", line["failed"])
-    line["saturation"] = round(min(1.0, busy["generator"] / cores["generator"] / line["seconds"]), 3)
+    busy = after.generator - before.generator
+    line["saturation"] = round(min(1.0, busy / cores["generator"] / line["seconds"]), 3)
     restarts = sum(stand.ended(name) for name in parts.values())
     throttled = sum(after.throttled(name) - before.throttled(name) for name in parts.values())
     return line | {"gates": gates(line, restarts, throttled)}
