@@ -2,7 +2,8 @@
 
 A cell at its ceiling is judged by its CPU time per request (application and proxy) and by its requests per second, one
 at the fixed rate by its latency and its CPU time (`records.JUDGED`). The machine's drift between the runs is taken out
-first (`intervals.level`), and the floor is what equal cells differ by between the two (`intervals.spread_floor`).
+first (`intervals.level`), and the intervals are widened by how much more the cells differ between the two than within
+each (`intervals.excess`).
 """
 
 import os
@@ -18,6 +19,7 @@ from loadtests.plots import number
 from loadtests.records import JUDGED, SERVER, Cell, Figure, Run
 from stack import Problem, settings
 
+MANY = 2.24 / 1.96  # 97.5 % in place of 95 %: a table of cells has some fifty verdicts
 VERDICTS = ("faster", "slower", "tie", "not compared")
 
 
@@ -40,10 +42,16 @@ class Ratios(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The verdicts on one figure, and the noise floor (a ratio) that they stand on."""
+    """The verdicts on one figure, and what they stand on.
+
+    Their intervals are `times` as wide as the runs' own, of which `held` held 1. The floor is a ratio, and 1 where the
+    cells are enough to do without.
+    """
 
     figure: Figure
     lines: list[Line]
+    times: float
+    held: int
     floor: float
 
 
@@ -67,17 +75,18 @@ def ratios(a: Run, b: Run, mode: str, figure: Figure) -> Ratios:
     return Ratios(found, drift, reference)
 
 
-def judge(a: Run, b: Run, mode: str, figure: Figure, found: Mapping[Cell, Interval]) -> Comparison:
-    """The verdict on each ratio; the floor is that of a mode's A/A pairs where the ratios are few."""
-    floor = max(intervals.noise_floor([ratio for _, ratio in records.pairs(run, figure, mode)]) for run in (a, b))
-    if len(found) >= intervals.ENOUGH:
-        floor = intervals.spread_floor([ratio.middle for ratio in found.values()])
-    lines = [
-        Line(cell, told(a, cell, figure), told(b, cell, figure), ratio, verdict)
-        for cell, ratio in sorted(found.items())
-        if (verdict := intervals.verdict(ratio, floor, figure.more_is_better))
-    ]
-    return Comparison(figure, sorted(lines, key=lambda line: VERDICTS.index(line.verdict)), floor)
+def judge(a: Run, b: Run, mode: str, figure: Figure, found: Mapping[Cell, Interval], wide: float = MANY) -> Comparison:
+    """The verdict on each ratio, by all of them; where they are few, by the noise floor of a mode's A/A pairs."""
+    floor, times = 1.0, wide * intervals.excess(list(found.values()))
+    if len(found) < intervals.ENOUGH:
+        floor = max(intervals.noise_floor([ratio for _, ratio in records.pairs(run, figure, mode)]) for run in (a, b))
+    lines = []
+    for cell, own in sorted(found.items()):
+        ratio = intervals.widened(own, times)
+        verdict = intervals.verdict(ratio, floor, figure.more_is_better)
+        lines.append(Line(cell, told(a, cell, figure), told(b, cell, figure), ratio, verdict))
+    held = sum(own.low <= 1 <= own.high for own in found.values())
+    return Comparison(figure, sorted(lines, key=lambda line: VERDICTS.index(line.verdict)), times, held, floor)
 
 
 def rest(a: Run, b: Run, mode: str, figure: Figure, found: Mapping[Cell, Interval]) -> list[Line]:
@@ -100,7 +109,7 @@ def servers(a: Run, b: Run) -> Comparison:
                 found.setdefault(cell._replace(proxy="", http="1.1", mode="", twin=""), {})[cell] = ratio
         cells = found | cells
     pooled = {server: intervals.together(list(found.values())) for server, found in cells.items()}
-    judged = judge(a, b, "ceiling", SERVER, pooled)
+    judged = judge(a, b, "ceiling", SERVER, pooled, wide=1)
     lines = [line._replace(a=mean(a, cells[line.cell]), b=mean(b, cells[line.cell])) for line in judged.lines]
     return judged._replace(lines=lines)
 
@@ -161,15 +170,20 @@ def table(judged: Comparison, what: str, several: bool) -> str:
         name = " ".join(filter(None, [cell.scenario * several, cell.variant, records.label(cell), cell.proxy]))
         span = [f"{ratio.middle:.3f}", f"{ratio.low:.3f}–{ratio.high:.3f}"] if ratio else ["", ""]
         rows.append([name, line.a, line.b, *span, line.verdict])
-    held = [line.ratio.low <= 1 <= line.ratio.high for line in judged.lines if line.ratio]
-    equal = f" {sum(held)} of {len(held)} intervals hold 1." if held else ""
-    return f"{aligned(rows)}\nNoise floor: {100 * (judged.floor - 1):.1f} %.{equal}"
+    ratios = sum(line.ratio is not None for line in judged.lines)
+    wide = f"; here they are {judged.times:.2f} times as wide" if judged.times > 1 else ""
+    said = f"{judged.held} of {ratios} intervals of the runs hold 1{wide}." if ratios else ""
+    floor = f"Noise floor: {100 * (judged.floor - 1):.1f} %." if judged.floor > 1 else ""
+    return "\n".join([aligned(rows), " ".join(filter(None, [said, floor]))])
 
 
 def warning(found: Ratios, judged: Comparison) -> list[str]:
     """Said where the baselines moved otherwise than all cells: then what changed may be common to all servers."""
     moved = [ratio for cell, ratio in found.of.items() if cell.server == records.NONE]
-    if not moved or intervals.verdict(ratio := intervals.together(moved), judged.floor) == "tie":
+    if not moved:
+        return []
+    ratio = intervals.widened(intervals.together(moved), judged.times)
+    if intervals.verdict(ratio, judged.floor) == "tie":
         return []
     return [
         f"The proxies' own answers moved ×{found.drift * ratio.middle:.3f}: "

@@ -13,8 +13,8 @@ Key = TypeVar("Key", bound=Hashable)
 # Half the width of a 95 % interval for the mean of n normal values, in ranges of these values: Lord, "The use of range
 # in place of standard deviation in the t-test", Biometrika 34 (1947). At n = 5 it is 0.507: about minimum to maximum.
 LORD = {2: 6.353, 3: 1.304, 4: 0.717}
-ENOUGH = 8  # cells from which the spread of all ratios is a better floor than an A/A pair of five rounds
-EQUAL = 1.96  # standard deviations of the ratios of equal cells: 95 % of a normal distribution is within
+ENOUGH = 8  # cells from which all their ratios say more than an A/A pair of five rounds
+EQUAL = 1.96  # standard deviations: 95 % of a normal distribution is within
 
 
 class Interval(NamedTuple):
@@ -140,16 +140,25 @@ def noise_floor(pairs: Sequence[Interval]) -> float:
     return statistics.median(pair.reach for pair in pairs) if pairs else 1.0
 
 
-def spread_floor(ratios: Sequence[float]) -> float:
-    """The noise floor between two runs: how far from 1 the ratios of equal cells go, from those of all cells.
+def excess(ratios: Sequence[Interval]) -> float:
+    """How many times as far from 1 the ratios of equal cells go as their intervals say: at least 1.
 
     Most cells of two runs are the same thing measured twice: more A/A pairs than a run can afford, and they hold what
-    intervals within a run cannot see, such as another start of the same container. Their standard deviation is taken
-    from the median distance to 1, which those that did change (less than half) hardly move: the empirical null
-    distribution of Efron, "Large-scale simultaneous hypothesis testing", JASA 99 (2004).
+    intervals within a run cannot see, such as another start of the same container. The median distance to 1, in
+    intervals, is hardly moved by those that did change (less than half): the empirical null distribution of Efron,
+    "Large-scale simultaneous hypothesis testing", JASA 99 (2004). Ratios without an interval tell nothing.
     """
-    deviation = statistics.median(abs(log(ratio)) for ratio in ratios) / statistics.NormalDist().inv_cdf(0.75)
-    return math.exp(EQUAL * deviation)
+    known = [one for one in ratios if one.low > 0 and one.high < math.inf]
+    if len(known) < ENOUGH:
+        return 1.0
+    away = [abs(log(one.middle)) / max(log(one.high) - log(one.low), 1e-9) * 2 for one in known]
+    return max(1.0, statistics.median(away) / (statistics.NormalDist().inv_cdf(0.75) / EQUAL))
+
+
+def widened(ratio: Interval, times: float) -> Interval:
+    """A ratio whose interval is so many times as wide."""
+    down, up = (times * (log(one) - log(ratio.middle)) for one in (ratio.low, ratio.high))
+    return Interval(math.exp(log(ratio.middle) + down), ratio.middle, math.exp(log(ratio.middle) + up), ratio.n)
 
 
 Values = Mapping[Key, Mapping[int, float]]

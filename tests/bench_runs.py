@@ -40,7 +40,7 @@ def window(server: str, interface: str, proxy: str, mode: str, number: int, **mo
 def default(
     seed: int, noise: float, drift: float = 1.0, dearer: float = 1.0, servers: int = 99
 ) -> list[dict[str, Any]]:
-    """The windows of a default run: every server, direct and behind each proxy, eight rounds, five of them in both modes.
+    """The windows of a default run: every server, each way, eight rounds, five of them in both modes.
 
     The machine drifts by `drift` in all and by 2 % from round to round, and every start of a server has a luck of its
     own, half of `noise`. At the fixed rate a request costs four times as much, with four times the noise. SLOWER costs

@@ -108,10 +108,23 @@ def test_a_verdict_needs_an_interval_without_1_and_a_difference_beyond_the_floor
 def test_the_noise_floor_is_how_far_a_cell_is_from_itself() -> None:
     assert intervals.noise_floor([Interval(0.95, 1.01, 1.04, 5)]) == pytest.approx(1 / 0.95)
     assert intervals.noise_floor([]) == 1
-    logs = [-0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03, 0.9]  # the median distance to 0 is 0.02
-    assert math.log(intervals.spread_floor([math.exp(one) for one in logs])) == pytest.approx(
-        1.96 * 0.02 / 0.6745, rel=1e-3
+
+
+def test_intervals_are_widened_by_how_much_more_equal_cells_differ() -> None:
+    def ratio(middle: float, half: float) -> Interval:
+        return Interval(math.exp(middle - half), math.exp(middle), math.exp(middle + half), 8)
+
+    logs = [-0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03, 0.9]  # the median distance to 0 is 0.02: 95 % are within 0.0581
+    of_equal = 1.96 * 0.02 / 0.6745
+    nothing = Interval(0, 1.5, math.inf, 1)
+    assert intervals.excess([ratio(one, 0.0291) for one in logs] + [nothing]) == pytest.approx(
+        of_equal / 0.0291, rel=1e-3
     )
+    assert intervals.excess([ratio(one, 0.1) for one in logs]) == 1, "they differ by less than their intervals say"
+    assert intervals.excess([ratio(0.5, 0.01)] * 7) == 1, "seven are too few"
+    low, middle, high, _ = intervals.widened(Interval(math.exp(0.08), math.exp(0.1), math.exp(0.14), 8), 2)
+    assert [math.log(one) for one in (low, middle, high)] == pytest.approx([0.06, 0.1, 0.18])
+    assert intervals.widened(nothing, 2)[:3] == (0, 1.5, math.inf)
 
 
 def test_rows_that_cannot_be_told_apart_share_a_letter_and_only_they() -> None:
@@ -182,7 +195,7 @@ def test_compare_names_what_differs_first_and_counts(tmp_path: Path) -> None:
     b = made(tmp_path / "two", default(2, 0.01, 1.05, 1.3), versions={"granian": "2.9.0"})
     told = compare.text(a, b)
     assert "granian: 2.8.7 → 2.9.0" in told and re.search(
-        r"Noise floor: \d+\.\d %\. 4\d of 47 intervals hold 1\.", told
+        r"4\d of 47 intervals of the runs hold 1; here they are 1\.\d\d times as wide\.", told
     )
     first = told.partition("ceiling: ")[2].splitlines()[1]
     assert re.match(r" +uvicorn asgi \w+ .* 1\.\d{3}  1\.\d{3}–1\.\d{3}  slower$", first), first
