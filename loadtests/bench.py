@@ -20,25 +20,33 @@ from loadtests import conditions, report
 from loadtests import plan as plans
 from loadtests.fit import Fit
 from loadtests.plan import Block, Plan
-from loadtests.records import NONE, RESULTS, Cell
+from loadtests.records import NONE, RESULTS, Cell, known, read
 from loadtests.stand import Stand
 from loadtests.windows import empty, windows
 from stack import ROOT, Problem, engine, settings
 
+INSTEAD = {"SERVER": "SERVERS", "INTERFACE": "INTERFACES", "APP": "APPS", "PROXY": "PROXIES"}  # make up's
 Done = set[tuple[Cell, int]]
 
 
 def main() -> None:
     """`make bench`."""
-    settings.spelling(os.environ.get("MAKEFLAGS", ""))
+    settings.spelling(os.environ.get("MAKEFLAGS", ""), INSTEAD)
+    if not os.environ.get("RUN"):
+        plans.read(os.environ, 0)  # what is wrong is said before another run is waited for
     for one in (signal.SIGTERM, signal.SIGINT):  # a background job would ignore SIGINT
         signal.signal(one, signal.default_int_handler)
     with alone():
         folder, wanted = begun()
+        if not (left := sum(len(due(one, number, finished(folder))) for number, one in starts(wanted))):
+            finish(folder, wanted)
+            return
         stand = Stand(wanted.proxies, wanted.bases, wanted.dearer)
         os.sched_setaffinity(0, stand.generator)  # what the bench does itself takes nothing from the stack
         about = f"about {wanted.seconds / 60:.0f} min, and the images' building"
-        print(f"bench: {folder.name}: {wanted.windows} windows in {wanted.rounds} rounds: {about}", flush=True)
+        whole_run = f"{wanted.windows} windows in {wanted.rounds} rounds"
+        rest = "" if left == wanted.windows else f", {left} of them left"
+        print(f"bench: {folder.name}: {whole_run}{rest}: {about}", flush=True)
         try:
             with removed(stand):
                 stand.start()
@@ -75,7 +83,9 @@ def begun() -> tuple[Path, Plan]:
     if name := os.environ.get("RUN", ""):
         folder = RESULTS / name
         if not (folder / "plan.json").is_file():
-            raise Problem(f"RUN={name} is no run that was begun: look into {RESULTS.relative_to(ROOT)}")
+            raise Problem(f"RUN={name} is no run that was begun: {known()}")
+        if others := [one for one in plans.VARIABLES if os.environ.get(one) and one != "RUN"]:
+            raise Problem(f"RUN={name} goes on as it began: leave out {', '.join(sorted(others))}")
         kept = json.loads((folder / "plan.json").read_text())
         return folder, plans.read(kept["variables"], kept["seed"])
     seed = int(time.time())
@@ -105,10 +115,13 @@ def finished(folder: Path) -> Done:
 
 @contextlib.contextmanager
 def removed(stand: Stand) -> Iterator[None]:
-    """Whatever happens, nothing of the stand is left."""
+    """Whatever happens, nothing of the stand is left: a second Ctrl-C does not reach what cleans up."""
     try:
         yield
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
         stand.stop()
 
 
@@ -137,9 +150,15 @@ def measure(folder: Path, wanted: Plan, stand: Stand) -> None:
             for line in windows(stand, good, wanted):
                 note(line | {"round": number, "block": place})
             minutes = (time.monotonic() - began) * sum(planned[count:]) / sum(planned[:count]) / 60
-            what = " ".join(filter(None, [block.server, block.interface, block.app, block.twin]))
+            server = block.server if block.server != NONE else "no server: the proxies' own answers"
+            what = " ".join(filter(None, [server, block.interface, block.app, block.twin]))
             place_in_all = f"{count} of {len(todo)} starts; about {minutes:.0f} min left"
             print(f"bench: round {number + 1} of {wanted.rounds}: {what} [{place_in_all}]", flush=True)
+
+
+def starts(wanted: Plan) -> Iterator[tuple[int, Block]]:
+    """Every start of a server, with its round."""
+    return ((number, block) for number in range(wanted.rounds) for block in wanted.order(number))
 
 
 def due(block: Block, number: int, done: Done) -> list[Cell]:
@@ -168,9 +187,11 @@ def finish(folder: Path, wanted: Plan) -> None:
     """Writes the report, and says where it is."""
     file = folder / "machine.json"
     done = finished(folder)
-    missing = any(due(block, number, done) for number in range(wanted.rounds) for block in wanted.order(number))
+    missing = any(due(block, number, done) for number, block in starts(wanted))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"interrupted": missing}, indent=1) + "\n")
     report.write(folder)
+    for notice in report.notices(read(folder)):
+        print(f"bench: {notice}")
     print(f"bench: {(folder / 'report.html').relative_to(ROOT)}")
 
 

@@ -69,7 +69,7 @@ def ratios(a: Run, b: Run, mode: str, figure: Figure) -> Ratios:
     cells, reference = common, f"the median of all {len(common)} cells"
     if len(common) < intervals.ENOUGH:  # too few to hide one that has changed
         cells = [cell for cell in common if cell.server == records.NONE]
-        reference = "the proxies' own answers" if cells else "nothing: too few cells in common, and no baseline"
+        reference = "the proxies' own answers" if cells else ""
     runs, drift = intervals.level(first, second, cells)
     found = {cell: intervals.unpaired(*(intervals.median(list(run[cell].values())) for run in runs)) for cell in common}
     return Ratios(found, drift, reference)
@@ -90,8 +90,8 @@ def judge(a: Run, b: Run, mode: str, figure: Figure, found: Mapping[Cell, Interv
 
 
 def rest(a: Run, b: Run, mode: str, figure: Figure, found: Mapping[Cell, Interval]) -> list[Line]:
-    """The cells of a mode without a ratio: what each run says of them."""
-    cells = sorted({cell for run in (a, b) for cell in run.records if cell.mode in (mode, "")} - found.keys())
+    """The cells that both runs have, but without a ratio: what each says of them."""
+    cells = sorted({cell for cell in a.records.keys() & b.records.keys() if cell.mode in (mode, "")} - found.keys())
     return [Line(cell, told(a, cell, figure), told(b, cell, figure), None, "not compared") for cell in cells]
 
 
@@ -147,7 +147,9 @@ def text(a: Run, b: Run) -> str:
     if not a.records.keys() & b.records.keys():
         raise Problem(f"{a.name} and {b.name} have no cell in common: compare runs of the same scenarios and servers")
     several = len({cell.scenario for run in (a, b) for cell in run.records}) > 1
+    only = [len(one.records.keys() - other.records.keys()) for one, other in ((a, b), (b, a))]
     parts = [f"A  {a.name}\nB  {b.name}", *differences(a, b)]
+    parts += [f"Left out: {only[0]} cells that only A has, and {only[1]} that only B has."] if any(only) else []
     total: Counter[str] = Counter()
     for mode, figure in JUDGED:
         found = ratios(a, b, mode, figure)
@@ -155,6 +157,10 @@ def text(a: Run, b: Run) -> str:
         judged.lines.extend(rest(a, b, mode, figure, found.of))
         if judged.lines:
             drift = f"The machine: ×{found.drift:.3f} from A to B, by {found.reference}; the ratios are without it."
+            if not found.reference:
+                drift = (
+                    "The machine's drift is in the ratios: the cells are too few to tell it, and there is no baseline."
+                )
             parts.append("\n".join([table(judged, f"{mode}: ", several), drift, *warning(found, judged)]))
         total.update(line.verdict for line in judged.lines)
     parts.append(table(servers(a, b), "servers: ", several))
@@ -164,7 +170,8 @@ def text(a: Run, b: Run) -> str:
 
 def table(judged: Comparison, what: str, several: bool) -> str:
     """A comparison as text: what differs first."""
-    rows = [[what + judged.figure.name, "A", "B", "B / A", "95 %", "B is"]]
+    unit = judged.figure.unit if judged.figure.unit != "/s" else ""
+    rows = [[what + ", ".join(filter(None, [judged.figure.name, unit])), "A", "B", "B / A", "95 %", "B is"]]
     for line in judged.lines:
         ratio, cell = line.ratio, line.cell
         name = " ".join(filter(None, [cell.scenario * several, cell.variant, records.label(cell), cell.proxy]))

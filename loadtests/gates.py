@@ -27,7 +27,7 @@ def gates(window: Mapping[str, Any], restarts: int = 0, throttled: int = 0) -> l
     elif not requests:
         gate("errors", "nothing was answered")
     if window["saturation"] > SATURATED:
-        gate("generator", f"its cores were busy for {window['saturation']:.0%} of the time: the stack can do more")
+        gate("generator", f"its cores were busy for {window['saturation']:.0%} of the time: it could not ask for more")
     if window["mode"] == "rate" and (share := requests / seconds / window["offered"]) < DELIVERED:
         gate("rate", f"{share:.0%} of the offered {window['offered']:g} requests/s were delivered")
     if window["mode"] == "ceiling" and requests:

@@ -8,7 +8,6 @@ socket) and takes the CPU time of each turn: the measure that `records` applies 
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +35,10 @@ class Gauge:
 
     def __init__(self, core: int) -> None:
         command = [sys.executable, "-m", "loadtests.gauge", str(core)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # In a session of its own: Ctrl-C is for the bench, which ends this process when it is done.
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         self.told, self.said = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
 
     def read(self) -> tuple[float, float]:
@@ -54,7 +56,6 @@ class Gauge:
 
 def main() -> None:
     """Turns without end, and for each line the mean of those since the last one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the bench has it, too, and ends this process when it is done
     os.sched_setaffinity(0, {int(sys.argv[1])})
     lock, pair, turns = threading.Lock(), socket.socketpair(), [0, 0]
 

@@ -234,7 +234,8 @@ def cost(grid: Grid) -> Part:
         if own := grid.medians(proxy, records.PROXY):
             alone = record.median(records.COST) if (record := grid.baseline(proxy)) else None
             logs = grid.medians(proxy, records.ENGINE)
-            more = [f"{number(alone.middle)} when it answers by itself"] if alone else []
+            more = [f"{number(min(own))} to {number(max(own))}, by server"] if len(own) > 1 else []
+            more += [f"{number(alone.middle)} when it answers by itself"] if alone else []
             more += [f"{number(statistics.median(logs))} more in the engine, which keeps its log"] if logs else []
             itself = f" ({'; '.join(more)})" if more else ""
             adds.append(f"{proxy} adds {number(statistics.median(own))} µs{itself}")

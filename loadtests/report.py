@@ -7,6 +7,7 @@ answer is computed from the data. `make report RUN=<run>` makes it anew.
 import os
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from loadtests.scenarios import scenarios
 from stack import ROOT, Problem, claims, settings
 
 HERE = Path(__file__).parent
+FEW = 0.25  # of the windows: more that are gated are said first
 
 
 class Section(NamedTuple):
@@ -86,6 +88,11 @@ def notices(run: Run) -> list[str]:
     found, planned = [], run.machine.get("windows", 0)
     if run.machine.get("interrupted"):
         found.append(f"Interrupted: {run.windows} of {planned} windows were measured; the rest is missing.")
+    windows = [window for record in run.records.values() for window in record.windows]
+    reasons = Counter(gate["gate"] for window in windows for gate in window["gates"])
+    if (gated := sum(bool(window["gates"]) for window in windows)) > len(windows) * FEW:
+        why = ", ".join(f"{name} ({count})" for name, count in reasons.most_common(3))
+        found.append(f"{gated} of {len(windows)} windows are gated: {why}. A quieter machine says more.")
     rounds = max((len(record.windows) for record in run.records.values()), default=0)
     if rounds < 5:
         found.append(f"At most {rounds} round{'s' * (rounds != 1)} a cell: the intervals are wide, and more rows tie.")
@@ -259,7 +266,8 @@ def speed(run: Run) -> str:
     middle = statistics.median(slowed)
     return (
         f" In nine of ten windows the same piece of work took the stack's cores {number(low)} to {number(high)} times "
-        f"(median {number(middle)}) as long as in the run's fastest tenth: CPU times are divided by that."
+        f"(median {number(middle)}) as long as in the run's tenth percentile: CPU times "
+        "are divided by that."
     )
 
 
@@ -287,13 +295,11 @@ def method(run: Run) -> Section:
     costs = [one.middle for record in run.records.values() if (one := record.median(records.GENERATOR))]
     generator = f" The generator itself: {number(statistics.median(costs))} µs a request." if costs else ""
     text = (
-        "In each round every cell is measured once, in random order. CPU time is the engine's cumulative counters, "
-        "read around the window. A cell is the median of its windows with an exact bootstrap 95 % interval (eight "
-        "windows: without the least and the most; five: from the least to the most; fewer: Lord's, for normal "
-        "logarithms). Two cells are compared by their ratio "
-        "in each round, and tie if its interval touches 1 or the difference is inside the noise floor."
-        + speed(run)
-        + generator
+        "In each round every cell is measured once, in random order; at the fixed rate in some rounds only. CPU time is "
+        "the engine's cumulative counters, read around the window. A cell is the median of its windows with an exact "
+        "bootstrap 95 % interval (eight windows: without the least and the most; five: from the least to the most; "
+        "fewer: Lord's, for normal logarithms). Two cells are compared by their ratio in each round, and tie if its "
+        "interval touches 1 or the difference is inside the noise floor." + speed(run) + generator
     )
     return Section("Method", text, [])
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from apps import serve
@@ -130,9 +131,14 @@ def edge(given: Mapping[str, str]) -> None:
         raise Problem(f"LOGIN_RATE={rate} is not a number of requests per second: give a whole number from 1 to 999999")
 
 
-def spelling(makeflags: str) -> None:
-    """Refuses a variable on make's command line that is no setting: a typo would look like success."""
+def spelling(makeflags: str, instead: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Refuses a variable on make's command line that is no setting: a typo would look like success.
+
+    `instead` has the settings of others that the target does not read, and what it reads in their place.
+    """
     for name in re.findall(r"(?:^|\s)(\w+)=", makeflags.partition("-- ")[2]):
+        if name in instead:
+            raise Problem(f"{name} is not read here: give {instead[name]}, one or several")
         if knobs() and name not in knobs() | FOR_MAKE:
             near = difflib.get_close_matches(name.upper(), knobs() | FOR_MAKE, 1)
             raise Problem(
