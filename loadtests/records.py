@@ -171,7 +171,11 @@ class Record:
         for window in self.gated:
             for gate in window["gates"]:
                 found.setdefault(gate["gate"], []).append(gate["why"])
-        return [(len(whys), f"{gate}: {'; '.join(dict.fromkeys(whys))}") for gate, whys in found.items()]
+        told = []
+        for gate, whys in found.items():
+            first, more = (kinds := list(dict.fromkeys(whys)))[:2], len(kinds) - 2
+            told.append((len(whys), f"{gate}: {'; '.join(first)}{f'; and {more} more like these' * (more > 0)}"))
+        return told
 
 
 def label(cell: Cell, always: Container[str] = ()) -> str:
