@@ -295,11 +295,11 @@ def method(run: Run) -> Section:
     costs = [one.middle for record in run.records.values() if (one := record.median(records.GENERATOR))]
     generator = f" The generator itself: {number(statistics.median(costs))} µs a request." if costs else ""
     text = (
-        "In each round every cell is measured once, in random order; at the fixed rate in some rounds only. CPU time "
-        "is the engine's cumulative counters, read around the window. A cell is the median of its windows with an "
-        "exact bootstrap 95 % interval (eight windows: without the least and the most; five: from the least to the "
-        "most; fewer: Lord's, for normal logarithms). Two cells are compared by their ratio in each round, and tie if its "
-        "interval touches 1 or the difference is inside the noise floor." + speed(run) + generator
+        "In each round every cell is measured once, in random order; at the fixed rate in some rounds only. CPU "
+        "time is the engine's cumulative counters, read around the window. A cell is the median of its windows "
+        "with an exact bootstrap 95 % interval (eight windows: without the least and the most; five: from the "
+        "least to the most; fewer: Lord's, for normal logarithms). Two cells are compared by their ratio in each "
+        "round, and tie if its interval touches 1 or the difference is inside the noise floor." + speed(run) + generator
     )
     return Section("Method", text, [])
 
