@@ -38,7 +38,8 @@ def main() -> None:
         signal.signal(one, signal.default_int_handler)
     with alone():
         folder, wanted = begun()
-        if not (left := sum(len(due(one, number, finished(folder))) for number, one in starts(wanted))):
+        done = finished(folder)
+        if not (left := sum(len(due(block, number, done)) for number, block in wanted.starts())):
             finish(folder, wanted)
             return
         stand = Stand(wanted.proxies, wanted.bases, wanted.dearer)
@@ -156,11 +157,6 @@ def measure(folder: Path, wanted: Plan, stand: Stand) -> None:
             print(f"bench: round {number + 1} of {wanted.rounds}: {what} [{place_in_all}]", flush=True)
 
 
-def starts(wanted: Plan) -> Iterator[tuple[int, Block]]:
-    """Every start of a server, with its round."""
-    return ((number, block) for number in range(wanted.rounds) for block in wanted.order(number))
-
-
 def due(block: Block, number: int, done: Done) -> list[Cell]:
     """The cells of a block that a round has not measured yet."""
     return [cell for cell in block.cells if not {(cell, number), (cell, -1)} & done]
@@ -187,7 +183,7 @@ def finish(folder: Path, wanted: Plan) -> None:
     """Writes the report, and says where it is."""
     file = folder / "machine.json"
     done = finished(folder)
-    missing = any(due(block, number, done) for number, block in starts(wanted))
+    missing = any(due(block, number, done) for number, block in wanted.starts())
     file.write_text(json.dumps(json.loads(file.read_text()) | {"interrupted": missing}, indent=1) + "\n")
     report.write(folder)
     for notice in report.notices(read(folder)):

@@ -6,7 +6,7 @@ server anew, in an order of its own: what one start is luckier at than another i
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -72,6 +72,10 @@ class Plan(NamedTuple):
         blocks = [block._replace(cells=tuple(rng.sample(cells, len(cells)))) for block, cells in pairs if cells]
         return rng.sample(blocks, len(blocks))
 
+    def starts(self) -> Iterator[tuple[int, Block]]:
+        """Every start of a server, with its round."""
+        return ((number, block) for number in range(self.rounds) for block in self.order(number))
+
     def modes(self, number: int) -> set[str]:
         """What is measured in one round: of many rounds, the fixed rate has its windows in some, evenly spread."""
         asked = {cell.mode for block in self.blocks for cell in block.cells}
@@ -87,12 +91,12 @@ class Plan(NamedTuple):
     @property
     def seconds(self) -> float:
         """About how long it takes."""
-        return sum(took(block.cells) for number in range(self.rounds) for block in self.order(number))
+        return sum(took(block.cells) for _, block in self.starts())
 
     @property
     def windows(self) -> int:
         """How many there are in all."""
-        return sum(len(block.cells) for number in range(self.rounds) for block in self.order(number))
+        return sum(len(block.cells) for _, block in self.starts())
 
 
 def took(cells: Sequence[Cell]) -> float:
