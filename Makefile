@@ -5,6 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(PYTHON) -m stack
+TOOLS := $(PYTHON) -m tools
 COMPOSE := docker compose
 
 .PHONY: help
@@ -47,27 +48,27 @@ test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about
 
 .PHONY: claims
 claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
-	@$(STACK) claims
+	@$(TOOLS) claims
 
 .PHONY: bench
 bench: $(BIN)/ready ## Which server, behind which proxy, at what cost? (QUICK=1, FULL=1, SERVERS=… PROXIES=… SCENARIOS=… RUN=…: go on)
-	@$(BIN)/python -m loadtests.bench
+	@$(BIN)/python -m loadtests bench
 
 .PHONY: bench-ui
 bench-ui: ## Locust's web page on the running stack, to try and not to measure (UI_PORT=8089)
-	@$(PYTHON) -m loadtests.ui
+	@$(PYTHON) -m loadtests bench-ui
 
 .PHONY: report
 report: $(BIN)/ready ## The report of a run of the bench, anew: make report RUN=<run>
-	@$(BIN)/python -m loadtests.report
+	@$(BIN)/python -m loadtests report
 
 .PHONY: reference
 reference: $(BIN)/ready ## Take a run of the bench into docs/bench, for the README: make reference RUN=<run>
-	@$(BIN)/python -m loadtests.reference
+	@$(BIN)/python -m loadtests reference
 
 .PHONY: compare
 compare: ## Two runs of the bench side by side, with a verdict for each cell: make compare A=<run> B=<run>
-	@$(PYTHON) -m loadtests.compare
+	@$(PYTHON) -m loadtests compare
 
 .PHONY: lint
 lint: $(BIN)/ready ## Every check of every language here
@@ -78,7 +79,7 @@ lint: $(BIN)/ready ## Every check of every language here
 	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh .ci/run
 	$(BIN)/hadolint */Dockerfile tests/claims/probe/Dockerfile
 	$(BIN)/yamllint --strict .
-	@$(STACK) lint
+	@$(TOOLS) lint
 
 .PHONY: format
 format: $(BIN)/ready ## Let ruff rewrite the Python here
@@ -87,11 +88,11 @@ format: $(BIN)/ready ## Let ruff rewrite the Python here
 
 .PHONY: docs
 docs: ## Write the generated parts of the README and docs/
-	@$(STACK) docs
+	@$(TOOLS) docs
 
 .PHONY: lock
 lock: ## Pin new dependencies, with hashes: requirements/*.txt (UPGRADE=1: pin all anew)
-	@$(STACK) venv
+	@$(TOOLS) venv
 	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/lock.txt
 	@for set in app:3.14 mod_wsgi:3.14 caddy:3.14 traefik:3.14 dev:3.11 lock:3.11 probe:3.14 load:3.14; do \
 	  echo "lock: $${set%:*}"; \
@@ -106,7 +107,7 @@ clean: ## Remove what make left: the images of this folder, .venv and caches
 	rm -rf .venv .cache ca.pem
 
 $(BIN)/ready: requirements/dev.txt
-	@$(STACK) venv
+	@$(TOOLS) venv
 	@echo "test: installing the tools into .venv"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	@touch $@

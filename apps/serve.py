@@ -67,6 +67,11 @@ def servers() -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
+def pairs() -> list[tuple[str, str]]:
+    """Every server and interface that there is a script for."""
+    return [(server, interface) for server, interfaces in servers().items() for interface in interfaces]
+
+
 def apps(interface: str) -> list[str]:
     """The applications of one interface."""
     return names(HERE / interface, ".py")

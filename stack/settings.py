@@ -32,12 +32,12 @@ FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "UPGRADE", "ONLY", "PINS", "A",
 
 
 class Settings(NamedTuple):
-    """Valid settings: the choice of server, the proxies to run, whether the others are to stop, and what else runs."""
+    """Valid settings: the choice of server, the proxies to run, whether the other proxies are to stop (`exclusive`), and what else runs."""
 
     choice: serve.Choice
     compose: Compose
     proxies: list[str]
-    alone: bool
+    exclusive: bool
     more: list[str]
 
     @property

@@ -11,13 +11,21 @@ from typing import Any
 import pytest
 
 from apps import serve
-from stack import docs, engine, images, proxies
-from tests import live
-from tests.live import Stack
+from stack import engine, images, proxies
+from tests.support.stack import (
+    DEFAULT_PROXIES,
+    HTTP_VERSIONS,
+    PROXIES,
+    TWO_SERVERS,
+    StackUnderTest,
+    remove_leftovers,
+    spoken_versions,
+)
+from tools import docs
 
 STARTED = time.time()
 # Every server with the plain application, and every other application on one server. All of them on all: C26.
-SERVED = [(*pair, "bare") for pair in live.pairs()] + [
+SERVED = [(*pair, "bare") for pair in serve.pairs()] + [
     ("granian", interface, app) for interface in serve.INTERFACES for app in serve.apps(interface) if app != "bare"
 ]
 
@@ -50,8 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.xfail(reason=lack.why, raises=(AssertionError, KeyError), strict=True))
         swept = given.get("served") or given.get("stoppable")
         if proxy and (
-            given.get("version", "1.1") not in live.versions(proxy)
-            or (proxy not in live.PROXIES and swept and swept not in live.TWO_SERVERS)
+            given.get("version", "1.1") not in spoken_versions(proxy)
+            or (proxy not in DEFAULT_PROXIES and swept and swept not in TWO_SERVERS)
         ):
             left_out.add(item)
     if left_out:
@@ -81,31 +89,31 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """Every proxy; the app is whatever the last test served."""
-    live.sweep()
-    one = Stack(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"))
+    remove_leftovers()
+    one = StackUnderTest(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"))
     try:
-        one.start()
+        one.start_proxies()
         yield one
     finally:
         one.stop()
 
 
 @pytest.fixture(scope="session", params=SERVED, ids="-".join)
-def served(request: pytest.FixtureRequest, stack: Stack) -> Stack:
+def served(request: pytest.FixtureRequest, stack: StackUnderTest) -> StackUnderTest:
     """The stack with one server, interface and application; each in turn."""
     stack.serve(*request.param)
     return stack
 
 
-@pytest.fixture(params=live.EVERY_PROXY)
+@pytest.fixture(params=PROXIES)
 def proxy(request: pytest.FixtureRequest) -> str:
     """Each proxy."""
     return request.param
 
 
-@pytest.fixture(params=live.VERSIONS, ids="http{}".format)
+@pytest.fixture(params=HTTP_VERSIONS, ids="http{}".format)
 def version(request: pytest.FixtureRequest) -> str:
     """Each HTTP version that a client can speak to a proxy."""
     return request.param
@@ -117,8 +125,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     one = getattr(item, "funcargs", {}).get("stack") or getattr(item, "funcargs", {}).get("served")
-    if report.failed and isinstance(one, Stack):
-        for container in one.compose.containers(everything=True):
+    if report.failed and isinstance(one, StackUnderTest):
+        for container in one.compose.containers(include_stopped=True):
             state = one.compose.inspect(
                 container, "{{.Name}}: {{json .State.Status}} exit {{.State.ExitCode}} oom {{.State.OOMKilled}}"
             )

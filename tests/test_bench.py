@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import compare, intervals, plots, records, report
-from loadtests.intervals import Interval
+from loadtests.analysis import compare, intervals, records
+from loadtests.analysis.intervals import Interval
+from loadtests.report import page, plots
 from stack import ROOT, Problem
-from tests.bench_runs import COSTS, SATURATED, SLOWER, default, made, window, written
+from tests.support.fabricated_runs import COSTS, SATURATED, SLOWER, default, made, window, written
 
 # The statistics
 
@@ -367,7 +368,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     for heading in ("What does a request cost?", "Gates", "Noise floor", "Parity", "Method"):
         assert re.search(rf"^## {re.escape(heading)}", markdown, re.MULTILINE)
         assert re.search(rf"<h2[^>]*>{re.escape(heading)}", html)
-    for question in (*(one.question.format(rate="300") for one in report.MEASURES), "What do app and NGINX cost"):
+    for question in (*(one.question.format(rate="300") for one in page.MEASURES), "What do app and NGINX cost"):
         assert f"#### {question}" in markdown and f"<h4>{question}" in html
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from apps import serve
-from loadtests import plan
-from loadtests.gates import gates
+from loadtests.analysis.validity import gates
+from loadtests.run import plan
 from stack import Problem
 
 GOOD: dict[str, Any] = {

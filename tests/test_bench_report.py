@@ -10,24 +10,26 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loadtests import published, records, reference, report, special
-from loadtests.grid import Part
-from loadtests.intervals import Interval
-from loadtests.records import Run
-from stack import ROOT, Problem, docs
-from tests import bench_runs
-from tests.bench_runs import SATURATED, default, made, window, written
+from loadtests.analysis import published, records
+from loadtests.analysis.intervals import Interval
+from loadtests.analysis.records import Run
+from loadtests.report import findings, page, reference
+from loadtests.report.grid import Part
+from stack import ROOT, Problem
+from tests.support import fabricated_runs
+from tests.support.fabricated_runs import SATURATED, default, made, window, written
+from tools import docs
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     placement = {"stack": [0], "generator": [1]}
-    return made(tmp_path_factory.mktemp("special") / "run", bench_runs.special(), placement=placement)
+    return made(tmp_path_factory.mktemp("special") / "run", fabricated_runs.special(), placement=placement)
 
 
 def own(run: Run, scenario: str) -> list[Part]:
     """A scenario's own parts."""
-    return [part for table in (special.FIRST, special.AFTER) for part in special.parts(run, scenario, table)]
+    return [part for table in (findings.FIRST, findings.AFTER) for part in findings.parts(run, scenario, table)]
 
 
 def only(run: Run, scenario: str, place: int = 0) -> Part:
@@ -69,7 +71,7 @@ def test_what_the_machine_hides_is_no_suffering(tmp_path: Path) -> None:
 def test_the_generators_are_compared_by_what_they_send_in_a_cpu_second_though_they_saturate(run: Run) -> None:
     part = only(run, "generator")
     assert re.match(r"The lean user sends 2\.[45]\d? times as many as FastHttpUser", part.answer)
-    assert [section.parts for section in report.sections(run) if section.id == "generator"] == [[part]]  # no grid
+    assert [section.parts for section in page.sections(run) if section.id == "generator"] == [[part]]  # no grid
 
 
 def test_a_second_worker_brings_what_the_cores_allow(run: Run) -> None:
@@ -79,7 +81,7 @@ def test_a_second_worker_brings_what_the_cores_allow(run: Run) -> None:
 @pytest.mark.parametrize("scenario", ["events", "sockets"])
 def test_a_client_takes_what_memory_grew_by(run: Run, scenario: str) -> None:
     assert only(run, scenario).answer == "128 KiB."
-    questions = [part.question for section in report.sections(run) if section.id == scenario for part in section.parts]
+    questions = [part.question for section in page.sections(run) if section.id == scenario for part in section.parts]
     assert "How many messages a second at most?" in questions and "How many requests a second at most?" not in questions
 
 
@@ -97,16 +99,16 @@ def test_a_proxy_is_measured_against_its_stock_configuration_and_the_least_it_co
     assert nginx[4].startswith("0.26") or nginx[4].startswith("0.27")
     assert nginx[-1] == "met" and row(ours, "caddy")[-1] == "missed"  # 180 µs against 165
     # 44 µs + granian's own over its own + 3 × 10 µs
-    cost = bench_runs.COSTS["granian", "asgi"]
+    cost = fabricated_runs.COSTS["granian", "asgi"]
     found = float(row(whole, "granian asgi")[3].split()[0])
     assert found == pytest.approx((cost + 44) / (cost + 30), rel=0.03)
 
 
 def test_a_bar_is_met_or_missed_only_where_the_interval_says_so() -> None:
-    assert special.bar(Interval(0.2, 0.25, 0.29, 5), 0.3) == "met"
-    assert special.bar(Interval(0.31, 0.35, 0.4, 5), 0.3) == "missed"
-    assert special.bar(Interval(0.2, 0.25, 0.31, 5), 0.3).startswith("open")
-    assert special.bar(None, 0.3) == "not measured"
+    assert findings.bar(Interval(0.2, 0.25, 0.29, 5), 0.3) == "met"
+    assert findings.bar(Interval(0.31, 0.35, 0.4, 5), 0.3) == "missed"
+    assert findings.bar(Interval(0.2, 0.25, 0.31, 5), 0.3).startswith("open")
+    assert findings.bar(None, 0.3) == "not measured"
 
 
 def test_a_scenario_without_servers_has_a_column_for_each_proxy(tmp_path: Path) -> None:
@@ -130,12 +132,12 @@ def test_several_users_of_a_scenario_are_sub_headings_and_every_question_has_an_
     html, markdown = written(run)
     assert re.search(r"^### Wait10: 10 ms: at most", markdown, re.MULTILINE)
     assert re.search(r'<li><a href="#slow">.*</a> Up to 0 slow clients: gunicorn wsgi direct', html)  # at a glance
-    for section in report.sections(run):
+    for section in page.sections(run):
         assert all(part.answer for part in section.parts if part.question), section.heading
 
 
 def test_a_whole_run_has_no_special_part_without_its_cells(tmp_path: Path) -> None:
-    names = [*special.FIRST, *special.AFTER]
+    names = [*findings.FIRST, *findings.AFTER]
     lines = [window("granian", "asgi", "direct", "rate", 0, scenario=name, warm={}) for name in names]
     run = made(tmp_path / "run", lines)
     assert [own(run, name) for name in names] == [[] for _ in names]
@@ -251,7 +253,7 @@ def test_no_reference_is_taken_of_a_run_that_is_not_whole(tmp_path: Path) -> Non
     broken = made(tmp_path / "broken", default(1, 0.02), interrupted=True)
     with pytest.raises(Problem, match=r"^broken was interrupted: `make bench RUN=broken` finishes it$"):
         reference.take(broken, tmp_path / "out")
-    other = made(tmp_path / "other", bench_runs.special())
+    other = made(tmp_path / "other", fabricated_runs.special())
     with pytest.raises(Problem, match=r"^other has no ceilings of hello"):
         reference.take(other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -265,21 +267,21 @@ def test_the_picture_stands_alone_in_light_and_dark(tmp_path: Path) -> None:
     texts = [one.text for one in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert "gunicorn-uvicorn asgi" in texts and {"direct", "nginx", "caddy"} <= set(texts)
     shapes = Counter(one.get("class") for one in tree.iter() if one.get("class", "").startswith("way"))
-    assert shapes == dict.fromkeys(("way0", "way1", "way2"), len(bench_runs.COSTS) + 1)  # one in the legend
+    assert shapes == dict.fromkeys(("way0", "way1", "way2"), len(fabricated_runs.COSTS) + 1)  # one in the legend
 
 
 def test_a_report_is_made_anew_by_name_or_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made(tmp_path / "one", default(1, 0.02, servers=1))
-    report.main({"RUN": str(tmp_path / "one")})
+    page.main({"RUN": str(tmp_path / "one")})
     assert str(tmp_path / "one/report.html") in capsys.readouterr().out
     monkeypatch.setattr(records, "RESULTS", tmp_path)
     (tmp_path / "one/report.md").unlink()
-    report.main({"RUN": "one"})
+    page.main({"RUN": "one"})
     assert (tmp_path / "one/report.md").is_file()
     with pytest.raises(Problem, match="RUN is not given: make report RUN=<run>; there are one"):
-        report.main({})
+        page.main({})
 
 
 def test_every_file_of_the_bench_has_its_line() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from loadtests import plan
-from loadtests.fit import Fit
-from loadtests.records import NONE, RESULTS, Cell
-from loadtests.stand import Stand
-from loadtests.windows import windows
+from loadtests.analysis.records import NONE, RESULTS, Cell
+from loadtests.run import plan
+from loadtests.run.contract_check import Fit
+from loadtests.run.testbed import Testbed
+from loadtests.run.windows import windows
 from stack import ROOT
 
 pytestmark = pytest.mark.timeout(300)
@@ -57,7 +57,7 @@ def bench(*variables: str) -> Iterator["subprocess.Popen[str]"]:
 
 def left() -> bool:
     """Whether anything is left of the bench's project."""
-    return Stand([]).compose.exists()
+    return Testbed([]).compose.exists()
 
 
 def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
@@ -95,9 +95,9 @@ def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def testbed() -> Iterator[Testbed]:
     """The bench's own stack, with NGINX in front."""
-    one = Stand(["nginx"])
+    one = Testbed(["nginx"])
     try:
         one.start()
         yield one
@@ -106,25 +106,25 @@ def stand() -> Iterator[Stand]:
 
 
 @pytest.fixture(scope="module")
-def served(stand: Stand) -> Stand:
-    """The stand with Granian behind NGINX."""
-    serve(stand)
-    return stand
+def served(testbed: Testbed) -> Testbed:
+    """The testbed with Granian behind NGINX."""
+    serve(testbed)
+    return testbed
 
 
-def serve(stand: Stand) -> None:
+def serve(testbed: Testbed) -> None:
     """Granian anew, found by NGINX."""
-    stand.serve("granian", "asgi", "bare", 1, 8)
-    Fit(stand).wait("nginx")
+    testbed.serve("granian", "asgi", "bare", 1, 8)
+    Fit(testbed).wait("nginx")
 
 
 def measured(
-    stand: Stand, *cells: Cell, fault: Callable[[], Any] = lambda: None, rate: str = ""
+    testbed: Testbed, *cells: Cell, fault: Callable[[], Any] = lambda: None, rate: str = ""
 ) -> list[dict[str, Any]]:
     """The windows of some cells. The fault happens in the middle of the first."""
     found: list[dict[str, Any]] = []
     given = {"RATE": rate} if rate else {}
-    ask, done = stand.load, threading.Event()
+    ask, done = testbed.load, threading.Event()
 
     def load(**wanted: Any) -> dict[str, Any]:
         if wanted["seconds"] > 0.5 and not done.is_set():  # a window, not the warm-up
@@ -133,8 +133,8 @@ def measured(
         return ask(**wanted)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stand, "load", load)
-        found.extend(windows(stand, list(cells), plan.read(given, 1)))
+        patched.setattr(testbed, "load", load)
+        found.extend(windows(testbed, list(cells), plan.read(given, 1)))
     return found
 
 
@@ -143,7 +143,7 @@ def names(window: dict[str, Any]) -> set[str]:
     return {gate["gate"] for gate in window["gates"]}
 
 
-def test_a_window_without_fault_says_what_a_request_cost_each_part(served: Stand) -> None:
+def test_a_window_without_fault_says_what_a_request_cost_each_part(served: Testbed) -> None:
     rate, ceiling = measured(served, CELL, CEILING)
     for window in (rate, ceiling):
         assert not names(window) - {"machine", "generator", "rate"}  # what else runs here is not this test's
@@ -155,30 +155,30 @@ def test_a_window_without_fault_says_what_a_request_cost_each_part(served: Stand
     assert ceiling["requests"] > rate["requests"]
 
 
-def test_a_generator_that_cannot_send_more_is_marked(stand: Stand) -> None:
-    with busy(stand.generator[-1]):  # it has little, whatever else runs here
-        (window,) = measured(stand, Cell("hello", NONE, proxy="nginx", mode="rate"), rate="100000")
+def test_a_generator_that_cannot_send_more_is_marked(testbed: Testbed) -> None:
+    with busy(testbed.generator[-1]):  # it has little, whatever else runs here
+        (window,) = measured(testbed, Cell("hello", NONE, proxy="nginx", mode="rate"), rate="100000")
     assert {"generator", "rate"} <= names(window)
     assert window["requests"] / window["seconds"] < 98_000
 
 
-def test_a_window_with_errors_is_marked(served: Stand) -> None:
+def test_a_window_with_errors_is_marked(served: Testbed) -> None:
     (window,) = measured(served, CELL, fault=lambda: docker("exec", served.app, "python3", "-c", KILL_WORKERS))
     (errors,) = [gate for gate in window["gates"] if gate["gate"] == "errors"]
     assert sum(window["errors"].values()) > 0 and f"{sum(window['errors'].values())} of " in errors["why"]
 
 
-def test_a_container_that_the_kernel_holds_back_is_marked(stand: Stand) -> None:
-    serve(stand)
-    docker("update", "--cpus", "0.1", stand.app)
-    (window,) = measured(stand, CEILING)
+def test_a_container_that_the_kernel_holds_back_is_marked(testbed: Testbed) -> None:
+    serve(testbed)
+    docker("update", "--cpus", "0.1", testbed.app)
+    (window,) = measured(testbed, CEILING)
     assert "throttled" in names(window)
 
 
-def test_another_busy_process_is_marked(stand: Stand) -> None:
-    serve(stand)
-    with busy(stand.stack[0]):
-        (window,) = measured(stand, CELL)
+def test_another_busy_process_is_marked(testbed: Testbed) -> None:
+    serve(testbed)
+    with busy(testbed.stack[0]):
+        (window,) = measured(testbed, CELL)
     assert "machine" in names(window)
 
 
@@ -192,9 +192,9 @@ def busy(core: int) -> Iterator[None]:
             process.kill()
 
 
-def test_a_container_that_ends_is_marked(stand: Stand) -> None:
-    serve(stand)
-    app = stand.app
-    (window,) = measured(stand, CELL, fault=lambda: docker("kill", app))
+def test_a_container_that_ends_is_marked(testbed: Testbed) -> None:
+    serve(testbed)
+    app = testbed.app
+    (window,) = measured(testbed, CELL, fault=lambda: docker("kill", app))
     assert {"restart", "errors"} <= names(window)
     assert docker("inspect", "--format", "{{.State.Running}}", app).strip() == "false"

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from apps import serve
-from loadtests import plan
-from loadtests.fit import Fit
+from loadtests.run import plan
+from loadtests.run.contract_check import Fit
+from loadtests.run.testbed import Testbed
 from loadtests.scenarios import scenarios
-from loadtests.stand import Stand
 from stack import ROOT
 
 EVERY = [(name, variant) for name, one in scenarios().items() for variant in one.variants]
 
 
 @pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
+def stand() -> Iterator[Testbed]:
     """Granian behind NGINX, and the generator."""
-    one = Stand(["nginx"])
+    one = Testbed(["nginx"])
     try:
         one.start()
         one.serve("granian", "asgi", "bare", 1, 8)
@@ -30,7 +30,7 @@ def stand() -> Iterator[Stand]:
         one.stop()
 
 
-def ask(stand: Stand, name: str, variant: str, way: str, mode: str, **other: Any) -> dict[str, Any]:
+def ask(stand: Testbed, name: str, variant: str, way: str, mode: str, **other: Any) -> dict[str, Any]:
     """A short window of a scenario."""
     user = scenarios()[name].user(variant)
     wanted: dict[str, Any] = {"seconds": 0.5, "rate": user["offered"], "http": "1.1", "tool": user["tool"]} | other
@@ -65,7 +65,7 @@ def test_the_static_file_is_the_one_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("name", "variant"), EVERY)
-def test_every_answer_is_right(stand: Stand, name: str, variant: str) -> None:
+def test_every_answer_is_right(stand: Testbed, name: str, variant: str) -> None:
     """Of an answer that is not the one that the scenario expects, the error says so: here is none."""
     for mode in scenarios()[name].user(variant)["modes"]:
         way = "nginx" if mode == "rate" or name == "static" else "direct"
@@ -75,20 +75,20 @@ def test_every_answer_is_right(stand: Stand, name: str, variant: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["connections", "events", "sockets"])
-def test_every_answer_is_right_over_tls(stand: Stand, name: str) -> None:
+def test_every_answer_is_right_over_tls(stand: Testbed, name: str) -> None:
     found = ask(stand, name, scenarios()[name].variants[0], "nginx", "ceiling")
     assert found.get("errors") == {} and found["requests"] > 0, found
 
 
 @pytest.mark.parametrize("version", ["2", "3"])
-def test_the_edge_is_asked_in_each_protocol(stand: Stand, version: str) -> None:
+def test_the_edge_is_asked_in_each_protocol(stand: Testbed, version: str) -> None:
     found = ask(stand, "protocols", "", "nginx", "ceiling", http=version)
     assert found.get("errors") == {} and found["requests"] > 0, found
 
 
 WRONG = """
 import json, sys
-from loadtests import agent
+from loadtests.generator import agent
 user = agent.user_of({"scenario": "hello", "variant": "", "url": "https://nginx:8443"})
 setattr(user, *json.loads(sys.argv[1]))
 agent.first = lambda user: 148  # a wrong answer ends the window before it begins: here it must be found in it
@@ -104,7 +104,7 @@ for tool, http in ("wrk", "1.1"), ("wrk", "2"), ("wrk", "3"), ("locust", "1.1"):
 
 
 @pytest.mark.parametrize("wrong", [["path", "/status/500"], ["reply", "Hello, w0rld!?\n"]], ids=["status", "body"])
-def test_a_wrong_answer_is_an_error_whatever_the_tool(stand: Stand, wrong: list[str]) -> None:
+def test_a_wrong_answer_is_an_error_whatever_the_tool(stand: Testbed, wrong: list[str]) -> None:
     command = ["docker", "exec", stand.container("load"), "python3", "-c", WRONG, json.dumps(wrong)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(said) == 4

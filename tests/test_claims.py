@@ -2,9 +2,11 @@
 
 import pytest
 
-from stack import ROOT, claims
-from tests import live
+from apps import serve
+from stack import ROOT
 from tests.claims.matrix import CELLS
+from tests.support.stack import PROXIES
+from tools import claims
 
 
 def test_the_page_of_the_claims_is_up_to_date() -> None:
@@ -24,12 +26,12 @@ def test_every_claim_has_a_file_and_a_verdict(identifier: str) -> None:
 
 def test_the_records_have_every_server_proxy_and_application_that_there_is() -> None:
     """What was added since is not in them: they would pass for the whole."""
-    servers = {" ".join(pair) for pair in live.pairs()}
+    servers = {" ".join(pair) for pair in serve.pairs()}
     protocols, matrix = ((claims.read(name) or {})["found"] for name in ("C02", "C26"))
     again = "measure again: make claims ONLY="
     assert set(protocols["alone"]) == servers, f"{again}C02"
-    assert {proxy: set(rows) for proxy, rows in protocols["behind"].items()} == dict.fromkeys(
-        live.EVERY_PROXY, servers
-    ), f"{again}C02"
+    assert {proxy: set(rows) for proxy, rows in protocols["behind"].items()} == dict.fromkeys(PROXIES, servers), (
+        f"{again}C02"
+    )
     cells = {(app, server) for app, row in matrix["matrix"].items() for server in row if server in servers}
     assert cells == {(app, f"{server} {interface}") for server, interface, app in CELLS}, f"{again}C26"

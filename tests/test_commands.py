@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from stack import ROOT, Problem, engine, images, up
-from stack.compose import Compose, sweep
-from tests import live
+from stack import ROOT, Problem, engine, images
+from stack.build import build, remove_images
+from stack.compose import Compose
+from stack.waiting import wait_until
+from tests.support.engine import docker
+from tests.support.stack import DEFAULT_PROXIES, IMAGES, PREFIX, PROXIES, free_port, own_environment
 
 
 class Checkout:
@@ -32,7 +35,7 @@ class Checkout:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
-        own = live.environment(f"commands-{os.getpid()}")
+        own = own_environment(f"commands-{os.getpid()}")
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "MAKE", "MFLAGS"))
         }
@@ -287,7 +290,7 @@ def test_the_page_of_the_bench_loads_the_running_stack_and_ends_with_ctrl_c(chec
         "bench-ui: the stack is not up: no app container runs; `make up` starts it"
     )
     assert checkout.make("up", "SERVER=granian", "PROXY=caddy").returncode == 0
-    running, port = checkout.left(), live.free_port()
+    running, port = checkout.left(), free_port()
     page = f"http://127.0.0.1:{port}"
     command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", "bench-ui", f"UI_PORT={port}"]
     process = subprocess.Popen(
@@ -329,7 +332,7 @@ def test_one_proxy_alone(checkout: Checkout) -> None:
     assert containers(checkout, "nginx") and not containers(checkout, "caddy")
 
 
-@pytest.mark.parametrize("proxy", [name for name in live.EVERY_PROXY if name not in live.PROXIES])
+@pytest.mark.parametrize("proxy", [name for name in PROXIES if name not in DEFAULT_PROXIES])
 def test_a_proxy_with_a_profile_runs_where_it_is_asked_for(checkout: Checkout, proxy: str) -> None:
     started = checkout.make("up", f"PROXY={proxy}", "SERVER=uvicorn")
     assert started.returncode == 0, started.stderr
@@ -348,7 +351,7 @@ def test_a_proxy_with_a_profile_runs_where_it_is_asked_for(checkout: Checkout, p
     assert containers(checkout, "nginx") and containers(checkout, "caddy") and containers(checkout, proxy) == before
     assert checkout.make("up", "SERVER=granian", "ADMIN_ALLOW=192.0.2.0/24").returncode == 0
     (one,) = containers(checkout, proxy)
-    assert "ADMIN_ALLOW=192.0.2.0/24" in live.docker("inspect", "--format", "{{json .Config.Env}}", one)
+    assert "ADMIN_ALLOW=192.0.2.0/24" in docker("inspect", "--format", "{{json .Config.Env}}", one)
     assert checkout.make("down").returncode == 0
     assert checkout.left() == []
 
@@ -365,7 +368,7 @@ def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> No
         return one
 
     def ask(one: str, sql: str, *user: str) -> str:
-        return live.docker("exec", *user, one, "psql", "--no-psqlrc", "-qAt", "-c", sql, check=False)
+        return docker("exec", *user, one, "psql", "--no-psqlrc", "-qAt", "-c", sql, check=False)
 
     def as_app(password: str) -> tuple[str, ...]:
         words = {"PGHOST": "127.0.0.1", "PGUSER": "app", "PGDATABASE": "app", "PGPASSWORD": password}
@@ -373,12 +376,12 @@ def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> No
 
     try:
         one = up("a $first")
-        host = json.loads(live.docker("inspect", "--format", "{{json .HostConfig}}", one))
+        host = json.loads(docker("inspect", "--format", "{{json .HostConfig}}", one))
         assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 256)
         assert host["Memory"] > 0 and "no-new-privileges:true" in host["SecurityOpt"] and not host["PortBindings"]
-        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", live.docker("inspect", "--format", "{{.Config.User}}", one))
-        assert live.docker("inspect", "--format", "{{.Config.StopSignal}}", one) == "SIGINT"
-        networks = json.loads(live.docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", one))
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", docker("inspect", "--format", "{{.Config.User}}", one))
+        assert docker("inspect", "--format", "{{.Config.StopSignal}}", one) == "SIGINT"
+        networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", one))
         assert list(networks) == [f"{checkout.project}_backend"]
 
         # The application is told where it is and as whom, and reaches it.
@@ -386,7 +389,7 @@ def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> No
         reach = (
             "import os, socket as s; s.create_connection((os.environ['PGHOST'], 5432)); print(os.environ['PGPASSWORD'])"
         )
-        assert live.docker("exec", app, "python3", "-c", reach) == "a $first"
+        assert docker("exec", app, "python3", "-c", reach) == "a $first"
         assert ask(one, "CREATE TABLE kept AS SELECT 42", *as_app("a $first")) == ""
         assert "password authentication failed" in ask(one, "SELECT 1", *as_app("other"))
         assert "password authentication failed" in ask(one, "SELECT 1", *as_app("a $first"), "--env", "PGUSER=postgres")
@@ -397,9 +400,9 @@ def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> No
         assert two != one
         assert ask(two, "TABLE kept", *as_app("second")) == "42"
         assert "password authentication failed" in ask(two, "SELECT 1", *as_app("a $first"))
-        live.docker("stop", two)
-        assert live.docker("inspect", "--format", "{{.State.ExitCode}}", two) == "0"
-        assert "database system is shut down" in live.docker("logs", two)
+        docker("stop", two)
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", two) == "0"
+        assert "database system is shut down" in docker("logs", two)
     finally:
         (checkout.folder / ".env").unlink()
     assert checkout.make("down").returncode == 0
@@ -432,7 +435,7 @@ def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path
     (own / "apps/asgi").mkdir()
     (own / "apps/asgi/mine.py").write_text(MINE)
     site.folder = own
-    site.environment |= {"COMPOSE_PROJECT_NAME": checkout.project, "IMAGES": f"{live.IMAGES}-site"}
+    site.environment |= {"COMPOSE_PROJECT_NAME": checkout.project, "IMAGES": f"{IMAGES}-site"}
     (own / ".env").write_text("SERVER=uvicorn\nAPP=mine\nHEALTH_PATH=/\nDOMAIN=shop.example www.shop.example\n")
     try:
         done = site.make("up", "PROXY=caddy")
@@ -441,10 +444,10 @@ def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path
         assert site.make("trust").returncode == 0
     finally:
         assert site.make("down").returncode == 0
-        images = [f"{live.IMAGES}-site-{name}" for name in ("app", "certs", *live.EVERY_PROXY)]
+        images = [f"{IMAGES}-site-{name}" for name in ("app", "certs", *PROXIES)]
         made = {name for name in images if engine.output("docker", "image", "inspect", name)}
-        live.docker("image", "rm", *made, check=False)
-    wanted = {f"{live.IMAGES}-site-{name}" for name in ("app", "certs", "caddy")}
+        docker("image", "rm", *made, check=False)
+    wanted = {f"{IMAGES}-site-{name}" for name in ("app", "certs", "caddy")}
     assert made == wanted, "what was not asked for was built"
 
 
@@ -470,7 +473,7 @@ def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) ->
         command, cwd=checkout.folder, env=checkout.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, start_new_session=True,
     )  # fmt: skip
-    assert live.eventually(checkout.left, 60), "it did not begin"
+    assert wait_until(checkout.left, 60), "it did not begin"
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to make and all that it runs
     said, _ = process.communicate(timeout=90)
     assert process.returncode != 0
@@ -506,13 +509,13 @@ def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    project = f"{live.PREFIX}-shared-{process.pid}"
+    project = f"{PREFIX}-shared-{process.pid}"
     label = f"label=com.docker.compose.project={project}"
 
     def runs() -> str | None:
         return engine.output("docker", "ps", "--quiet", "--filter", label)
 
-    assert live.eventually(runs, 60), "its stack did not start"
+    assert wait_until(runs, 60), "its stack did not start"
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=90)
     assert process.returncode != 0
@@ -521,7 +524,7 @@ def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
 
 
 def test_an_image_that_was_replaced_is_removed_and_nobody_elses() -> None:
-    mine, other = f"{live.PREFIX}-images-{os.getpid()}", f"{live.PREFIX}-others-{os.getpid()}"
+    mine, other = f"{PREFIX}-images-{os.getpid()}", f"{PREFIX}-others-{os.getpid()}"
 
     def made(project: str, content: str) -> str:
         # An image of one empty layer; the second of a name leaves the first without one, as a new build does.
@@ -532,21 +535,19 @@ def test_an_image_that_was_replaced_is_removed_and_nobody_elses() -> None:
 
     ones = [made(project, content) for project in (mine, other) for content in ("old", "new")]
     assert len(set(ones)) == 4
-    assert sweep(mine, "dangling=true") == (1, 0)
+    assert remove_images(mine, "dangling=true") == (1, 0)
     assert [images.exists(one) for one in ones] == [False, True, True, True]
-    assert sweep(mine) == (1, 0)
-    assert sweep(other) == (2, 0)
+    assert remove_images(mine) == (1, 0)
+    assert remove_images(other) == (2, 0)
 
 
 def test_every_run_of_the_tests_has_the_same_images(checkout: Checkout) -> None:
     """An image of a name of each run's own would be a new one each time, and the old one would stay for ever."""
-    tag = f"{live.IMAGES}-nginx"
-    before = live.docker("image", "inspect", "--format", "{{.Id}}", tag)
+    tag = f"{IMAGES}-nginx"
+    before = docker("image", "inspect", "--format", "{{.Id}}", tag)
     for name in ("one", "another"):
-        up.build(
-            Compose(checkout.environment | {"COMPOSE_PROJECT_NAME": f"{live.PREFIX}-{name}-{os.getpid()}"}), ["nginx"]
-        )
-        assert live.docker("image", "inspect", "--format", "{{.Id}}", tag) == before
+        build(Compose(checkout.environment | {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}-{os.getpid()}"}), ["nginx"])
+        assert docker("image", "inspect", "--format", "{{.Id}}", tag) == before
 
 
 def test_two_starts_a_moment_apart_are_one_stack(checkout: Checkout) -> None:

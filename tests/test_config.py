@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from apps import serve
-from stack import ROOT, claims, docs, proxies
-from tests import live
-from tests.live import Stack
+from stack import ROOT, proxies
+from tests.support.engine import docker
+from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest, server_image
+from tools import claims, docs
 
 SCRIPTS = sorted((ROOT / "apps/servers").glob("*/*.sh"))
 COMMENTED = [
     path
-    for folder in ("apps", *live.EVERY_PROXY, "postgres", "certs", "stack")
+    for folder in ("apps", *PROXIES, "postgres", "certs", "stack")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.is_file() and "Checked by:" in path.read_text(errors="ignore")
 ]
@@ -32,7 +33,7 @@ NO_CONCERN = {("traefik", "routes"): "what server.conf is to NGINX; Traefik read
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_flag_of_a_server_script_is_known_to_its_server(stack: Stack, script: Path) -> None:
+def test_every_flag_of_a_server_script_is_known_to_its_server(stack: StackUnderTest, script: Path) -> None:
     code = "\n".join(line for line in script.read_text().splitlines() if not line.startswith("#"))
     executable = re.search(r"^exec (\S+)", code, re.MULTILINE)
     assert executable, "a script ends in one exec line"
@@ -44,11 +45,11 @@ def test_every_flag_of_a_server_script_is_known_to_its_server(stack: Stack, scri
         settings = serve.choose({"SERVER": script.stem}).environment()
         given = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
         inside = f"/srv/{script.relative_to(ROOT)}"
-        told = live.docker("run", "--rm", "--network", "none", *given, live.image(script.stem), "sh", inside, "-t")
+        told = docker("run", "--rm", "--network", "none", *given, server_image(script.stem), "sh", inside, "-t")
         assert "Syntax OK" in told
         return
     flags = set(re.findall(r"(?<=\s)(--?[a-z][a-z0-9-]*)", code.partition("exec ")[2]))
-    told = live.docker("run", "--rm", "--network", "none", f"{live.IMAGES}-app", executable[1], "--help")
+    told = docker("run", "--rm", "--network", "none", f"{IMAGES}-app", executable[1], "--help")
     known = set(re.findall(r"--?[A-Za-z][A-Za-z0-9-]*", told))
     assert flags, "no flags found: the pattern is wrong"
     assert flags - known == set()
@@ -83,9 +84,9 @@ def test_every_flag_of_a_server_script_has_its_reason(script: Path) -> None:
     )
 
 
-def test_an_image_refuses_a_server_that_is_not_its_own(stack: Stack) -> None:
-    for image, server in ((live.image("granian"), "mod_wsgi"), (live.image("mod_wsgi"), "granian")):
-        told = live.docker("run", "--rm", "--network", "none", "--env", f"SERVER={server}", image, check=False)
+def test_an_image_refuses_a_server_that_is_not_its_own(stack: StackUnderTest) -> None:
+    for image, server in ((server_image("granian"), "mod_wsgi"), (server_image("mod_wsgi"), "granian")):
+        told = docker("run", "--rm", "--network", "none", "--env", f"SERVER={server}", image, check=False)
         base = serve.choose({"SERVER": server}).base
         assert told == f"serve: SERVER={server} is not for this image: build the one with APP_BASE={base}"
 
@@ -104,13 +105,13 @@ def test_the_proxies_have_the_same_snippets() -> None:
         files = {path.stem for path in (ROOT / proxy / "snippets").iterdir() if path.is_file()}
         return files - {stem for name, stem in NO_CONCERN if name == proxy}
 
-    differing = {(proxy, one) for proxy in live.EVERY_PROXY for one in concerns("nginx") ^ concerns(proxy)}
+    differing = {(proxy, one) for proxy in PROXIES for one in concerns("nginx") ^ concerns(proxy)}
     assert differing == set(WITHOUT_TWIN)
 
 
 def test_every_duty_that_a_proxy_lacks_has_its_test() -> None:
     assert {duty for _, duty in proxies.LACKS} <= proxies.DUTIES.keys()
-    assert {proxy for proxy, _ in proxies.LACKS} <= set(live.EVERY_PROXY)
+    assert {proxy for proxy, _ in proxies.LACKS} <= set(PROXIES)
     marked = {
         (duty, test)
         for path in (ROOT / "tests").glob("test_*.py")
@@ -130,9 +131,9 @@ def test_every_duty_that_a_proxy_lacks_has_its_test() -> None:
     assert {duty for duty, _ in marked} == proxies.DUTIES.keys()
 
 
-def test_every_proxy_of_the_compose_file_has_its_folder(stack: Stack) -> None:
-    assert set(stack.compose.proxies()) == set(live.EVERY_PROXY)
-    assert set(stack.compose.default_proxies()) == set(live.PROXIES)
+def test_every_proxy_of_the_compose_file_has_its_folder(stack: StackUnderTest) -> None:
+    assert set(stack.compose.proxies()) == set(PROXIES)
+    assert set(stack.compose.default_proxies()) == set(DEFAULT_PROXIES)
 
 
 def test_the_example_environment_explains_every_knob_with_its_default() -> None:
@@ -146,24 +147,24 @@ def test_the_example_environment_explains_every_knob_with_its_default() -> None:
     assert wrong.keys() == told_by_serve and all(example[name] == serve.DEFAULTS[name] for name in told_by_serve)
 
 
-def test_nginx_accepts_its_running_configuration(stack: Stack) -> None:
+def test_nginx_accepts_its_running_configuration(stack: StackUnderTest) -> None:
     (one,) = stack.compose.containers("nginx")
-    assert "test is successful" in live.docker("exec", one, "nginx", "-t")
+    assert "test is successful" in docker("exec", one, "nginx", "-t")
 
 
-def test_apache_accepts_its_running_configuration(stack: Stack) -> None:
+def test_apache_accepts_its_running_configuration(stack: StackUnderTest) -> None:
     (one,) = stack.compose.containers("apache")
-    assert "Syntax OK" in live.docker("exec", one, "start.sh", "-t")
+    assert "Syntax OK" in docker("exec", one, "start.sh", "-t")
 
 
-def test_caddy_accepts_its_running_configuration(stack: Stack) -> None:
+def test_caddy_accepts_its_running_configuration(stack: StackUnderTest) -> None:
     (one,) = stack.compose.containers("caddy")
-    said = live.docker("exec", one, "caddy", "validate", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
+    said = docker("exec", one, "caddy", "validate", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
     assert "Valid configuration" in said
-    files = live.docker("exec", one, "find", "/etc/caddy", "-type", "f").split()
+    files = docker("exec", one, "find", "/etc/caddy", "-type", "f").split()
     assert len(files) > 10
     for file in files:
-        live.docker("exec", one, "caddy", "fmt", "--diff", file)
+        docker("exec", one, "caddy", "fmt", "--diff", file)
 
 
 BREAKS = {
@@ -177,7 +178,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("wrong", BREAKS)
-def test_traefik_judges_its_configuration(stack: Stack, tmp_path: Path, wrong: str) -> None:
+def test_traefik_judges_its_configuration(stack: StackUnderTest, tmp_path: Path, wrong: str) -> None:
     name, old, new = BREAKS[wrong]
     text = (ROOT / "traefik" / name).read_text()
     assert old in text or wrong == "nothing"
@@ -202,11 +203,11 @@ def test_compose_accepts_the_file_without_any_setting() -> None:
 
 @pytest.mark.parametrize(
     ("service", "server"),
-    [("app", "granian"), ("app", "mod_wsgi"), *((name, "granian") for name in (*live.EVERY_PROXY, "certs"))],
+    [("app", "granian"), ("app", "mod_wsgi"), *((name, "granian") for name in (*PROXIES, "certs"))],
 )
-def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str, server: str) -> None:
+def test_a_container_has_no_more_than_it_needs(stack: StackUnderTest, service: str, server: str) -> None:
     stack.serve(server, serve.servers()[server][0])
-    (one,) = stack.compose.containers(service, everything=True)
+    (one,) = stack.compose.containers(service, include_stopped=True)
     host = json.loads(stack.compose.inspect(one, "{{json .HostConfig}}"))
     user = stack.compose.inspect(one, "{{.Config.User}}")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), f"user {user!r} is not numeric, or root"
@@ -221,13 +222,13 @@ def test_a_container_has_no_more_than_it_needs(stack: Stack, service: str, serve
         assert stack.compose.inspect(one, "{{.Config.StopTimeout}}") == "30"
         assert stack.compose.inspect(one, "{{json .Config.Healthcheck.Test}}") != "null"
         # It is so in fact, too: nothing can be written, and no capability is left.
-        status = live.docker("exec", one, "cat", "/proc/1/status")
+        status = docker("exec", one, "cat", "/proc/1/status")
         assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
-        assert live.docker("exec", one, "sh", "-c", "touch /x 2>&1 || true").endswith("Read-only file system")
+        assert docker("exec", one, "sh", "-c", "touch /x 2>&1 || true").endswith("Read-only file system")
 
 
-@pytest.mark.parametrize("service", ["app", *live.EVERY_PROXY])
-def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: Stack, service: str) -> None:
+@pytest.mark.parametrize("service", ["app", *PROXIES])
+def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: StackUnderTest, service: str) -> None:
     stack.serve("granian", "asgi")
     (one,) = stack.compose.containers(service)
     check = json.loads(stack.compose.inspect(one, "{{json .Config.Healthcheck.Test}}"))[1:]
@@ -237,7 +238,7 @@ def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: Stack, s
             command = ["docker", "exec", "--env", f"HEALTH_PATH={path}", one, *check]
             assert subprocess.run(command, capture_output=True, check=False).returncode == 1, path
     else:
-        script = live.docker("exec", one, "cat", check[0])
+        script = docker("exec", one, "cat", check[0])
         other = script.replace("/healthz", "/elsewhere")
         assert other != script
         done = subprocess.run(
@@ -247,7 +248,7 @@ def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: Stack, s
 
 
 @pytest.mark.parametrize(("proxy", "signal"), [("nginx", "SIGQUIT"), ("apache", "SIGWINCH")])
-def test_the_stop_signal_is_the_graceful_one(stack: Stack, proxy: str, signal: str) -> None:
+def test_the_stop_signal_is_the_graceful_one(stack: StackUnderTest, proxy: str, signal: str) -> None:
     (one,) = stack.compose.containers(proxy)
     assert stack.compose.inspect(one, "{{.Config.StopSignal}}") == signal
 

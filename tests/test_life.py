@@ -7,16 +7,20 @@ from contextlib import ExitStack
 
 import pytest
 
-from stack import Problem, proxies, up
+from apps import serve
+from stack import Problem, proxies, readiness
 from stack.compose import LABEL
-from tests import live
-from tests.live import Stack, eventually
+from stack.readiness import request_status
+from stack.waiting import wait_until
+from tests.support.clients import SITE
+from tests.support.engine import docker
+from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
 
 
 class Load:
     """A light, steady stream of requests through one proxy, from one client; every answer is counted."""
 
-    def __init__(self, stack: Stack, proxy: str, method: str) -> None:
+    def __init__(self, stack: StackUnderTest, proxy: str, method: str) -> None:
         self.client, self.proxy, self.method = stack.new_session(proxy), proxy, method
         self.answers: Counter[str] = Counter()
         self.servers: Counter[str] = Counter()
@@ -47,39 +51,39 @@ class Load:
         self.thread.join(timeout=30)
 
 
-def started(stack: Stack, service: str) -> str:
+def started(stack: StackUnderTest, service: str) -> str:
     (one,) = stack.compose.containers(service)
     return f"{one} {stack.compose.inspect(one, '{{.State.StartedAt}}')}"
 
 
-def closed_by(stack: Stack, proxy: str, address: str, since: float) -> list[str]:
+def closed_by(stack: StackUnderTest, proxy: str, address: str, since: float) -> list[str]:
     """The POSTs since then that a proxy had sent to the app at `address` when it closed, from the proxy's log."""
     lost = [line for line in stack.log_lines(proxy, since) if line.get("status") == 502]
     assert all("dial" not in line.get("error", "") for line in lost)
     return [line["upstream"] for line in lost if line["upstream"].endswith(f"{address}:8000")]
 
 
-@pytest.mark.parametrize("old", [server for server, interface in live.pairs() if interface == "asgi"])
-def test_the_server_is_swapped_under_load(stack: Stack, old: str) -> None:
+@pytest.mark.parametrize("old", [server for server, interface in serve.pairs() if interface == "asgi"])
+def test_the_server_is_swapped_under_load(stack: StackUnderTest, old: str) -> None:
     new = "granian" if old != "granian" else "uvicorn"
     stack.serve(old, "asgi", GRACE="8")  # gunicorn takes all of it
-    running = {proxy: started(stack, proxy) for proxy in live.PROXIES}
+    running = {proxy: started(stack, proxy) for proxy in DEFAULT_PROXIES}
     address, since = stack.address("app", "backend"), time.time()
     with ExitStack() as loads:
-        gets = [loads.enter_context(Load(stack, proxy, "GET")) for proxy in live.PROXIES]
-        posts = [loads.enter_context(Load(stack, proxy, "POST")) for proxy in live.PROXIES * 3]
-        assert eventually(lambda: all(load.servers[old] > 20 for load in gets))
-        stack.settings(new, "asgi", "bare")
-        up.swap(stack.compose)
+        gets = [loads.enter_context(Load(stack, proxy, "GET")) for proxy in DEFAULT_PROXIES]
+        posts = [loads.enter_context(Load(stack, proxy, "POST")) for proxy in DEFAULT_PROXIES * 3]
+        assert wait_until(lambda: all(load.servers[old] > 20 for load in gets))
+        stack.choose_server(new, "asgi", "bare")
+        stack.swap_app()
         stack.serving = (new, "asgi", "bare")
-        assert eventually(lambda: all(load.servers[new] > 20 for load in gets)), "a proxy did not find the new one"
+        assert wait_until(lambda: all(load.servers[new] > 20 for load in gets)), "a proxy did not find the new one"
         before = [load.servers[old] for load in gets]
         time.sleep(1)
         assert [load.servers[old] for load in gets] == before, "the old one still answers"
     for load in gets:
         bad = [line for line in stack.log_lines(load.proxy, since) if line.get("status", 200) >= 500]
         assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}; its log: {bad}"
-    for proxy in live.PROXIES:
+    for proxy in DEFAULT_PROXIES:
         answers = sum((load.answers for load in posts if load.proxy == proxy), Counter())
         lost = answers.total() - answers["200"]
         assert answers["200"] > 200, "there was no load"
@@ -88,11 +92,11 @@ def test_the_server_is_swapped_under_load(stack: Stack, old: str) -> None:
         assert set(answers) <= {"200", "502"}, f"POST through {proxy}: {dict(answers)}"
         assert lost < answers["200"] / 50, f"POST through {proxy}: {dict(answers)}"
         # The log comes up to a second late.
-        found = eventually(lambda proxy=proxy, lost=lost: len(closed_by(stack, proxy, address, since)) >= lost)
+        found = wait_until(lambda proxy=proxy, lost=lost: len(closed_by(stack, proxy, address, since)) >= lost)
         assert found and len(closed_by(stack, proxy, address, since)) == lost, (
             "lost by the proxy, not by the old server"
         )
-    assert running == {proxy: started(stack, proxy) for proxy in live.PROXIES}, "a proxy was restarted"
+    assert running == {proxy: started(stack, proxy) for proxy in DEFAULT_PROXIES}, "a proxy was restarted"
 
 
 # What a client meets where the old server closed on its request, or the app has no address, if other than 502.
@@ -102,17 +106,17 @@ CLOSES = {"apache": {"502", "ConnectionError"}}
 AWAY = {"apache": "500"}
 
 
-def test_the_server_is_swapped_behind_every_other_proxy(stack: Stack) -> None:
-    others = [proxy for proxy in live.EVERY_PROXY if proxy not in live.PROXIES]
+def test_the_server_is_swapped_behind_every_other_proxy(stack: StackUnderTest) -> None:
+    others = [proxy for proxy in PROXIES if proxy not in DEFAULT_PROXIES]
     stack.serve("uvicorn", "asgi")
     with ExitStack() as loads:
         gets = [loads.enter_context(Load(stack, proxy, "GET")) for proxy in others]
         posts = [loads.enter_context(Load(stack, proxy, "POST")) for proxy in others * 3]
-        assert eventually(lambda: all(load.servers["uvicorn"] > 20 for load in gets))
-        stack.settings("granian", "asgi", "bare")
-        up.swap(stack.compose)
+        assert wait_until(lambda: all(load.servers["uvicorn"] > 20 for load in gets))
+        stack.choose_server("granian", "asgi", "bare")
+        stack.swap_app()
         stack.serving = ("granian", "asgi", "bare")
-        assert eventually(lambda: all(load.servers["granian"] > 20 for load in gets)), "one did not find the new server"
+        assert wait_until(lambda: all(load.servers["granian"] > 20 for load in gets)), "one did not find the new server"
     for load in (one for one in gets if one.proxy not in CLOSES):
         assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}"
     for proxy in others:
@@ -124,15 +128,15 @@ def test_the_server_is_swapped_behind_every_other_proxy(stack: Stack) -> None:
         assert lost < answers["200"] / 50, f"through {proxy}: {dict(answers)}"
 
 
-@pytest.mark.parametrize("default", live.PROXIES)
-def test_a_container_that_refuses_is_passed_over(stack: Stack, default: str) -> None:
+@pytest.mark.parametrize("default", DEFAULT_PROXIES)
+def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default: str) -> None:
     """What an old container does while it drains: its name still leads to it, and it takes no connection."""
     stack.serve("granian", "asgi")
     project = stack.compose.project
     # The image carries the label of the service that it was built for.
     command = ["run", "--detach", "--label", f"{LABEL}.project={project}", "--label", f"{LABEL}.service=refusing"]
     command += ["--network", f"{project}_backend"]
-    refusing = live.docker(*command, "--network-alias", "app", f"{live.IMAGES}-app", "sleep", "120")
+    refusing = docker(*command, "--network-alias", "app", f"{IMAGES}-app", "sleep", "120")
     try:
         address = stack.compose.inspect(
             refusing, f'{{{{(index .NetworkSettings.Networks "{project}_backend").IPAddress}}}}'
@@ -149,43 +153,43 @@ def test_a_container_that_refuses_is_passed_over(stack: Stack, default: str) -> 
             ]
         assert Counter(answers) == {200: 40}
     finally:
-        live.docker("rm", "--force", refusing, check=False)
+        docker("rm", "--force", refusing, check=False)
 
 
-def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: Stack) -> None:
+def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: StackUnderTest) -> None:
     stack.serve("uvicorn", "asgi")
     before = stack.app()
-    stack.settings("granian", "asgi", "bare", HEALTH_PATH="/status/503")
+    stack.choose_server("granian", "asgi", "bare", HEALTH_PATH="/status/503")
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(up, "READY_SECONDS", 5)
+            patch.setattr(readiness, "READY_SECONDS", 5)
             with pytest.raises(Problem, match=r"was not ready within 5 s \(/status/503: 503\)"):
-                up.swap(stack.compose)
+                stack.swap_app()
     finally:
-        stack.settings("uvicorn", "asgi", "bare", HEALTH_PATH="")
-    assert stack.compose.containers("app", everything=True) == [before]
+        stack.choose_server("uvicorn", "asgi", "bare", HEALTH_PATH="")
+    assert stack.compose.containers("app", include_stopped=True) == [before]
     assert stack.get("nginx", "/process").json()["server"] == "uvicorn"
 
 
-def test_the_proxies_start_without_the_app_and_find_it(stack: Stack, proxy: str) -> None:
-    live.docker("rm", "--force", *stack.compose.containers("app", everything=True), check=False)
+def test_the_proxies_start_without_the_app_and_find_it(stack: StackUnderTest, proxy: str) -> None:
+    docker("rm", "--force", *stack.compose.containers("app", include_stopped=True), check=False)
     stack.serving = None
     (one,) = stack.compose.containers(proxy)
-    live.docker("restart", one)
+    docker("restart", one)
     away = {AWAY[proxy]} if proxy in AWAY else {"502", "503"}
-    assert eventually(lambda: status(stack, proxy) in away, 20), status(stack, proxy)
+    assert wait_until(lambda: status(stack, proxy) in away, 20), status(stack, proxy)
     if (proxy, "static files") not in proxies.LACKS:
         assert stack.get(proxy, "/static/hello.txt").status_code == 200  # and does what it can do alone
     stack.compose.run("up", "--detach", "--no-build", "--no-deps", "app")
-    assert eventually(lambda: status(stack, proxy) == "200", 20), status(stack, proxy)
-    assert live.docker("exec", one, "ls", "/certs/ca.pem")
+    assert wait_until(lambda: status(stack, proxy) == "200", 20), status(stack, proxy)
+    assert docker("exec", one, "ls", "/certs/ca.pem")
 
 
-def status(stack: Stack, proxy: str) -> str:
-    return up.ask("127.0.0.1", stack.https_port(proxy), live.NAME, "/ready", stack.ca.read_text())
+def status(stack: StackUnderTest, proxy: str) -> str:
+    return request_status("127.0.0.1", stack.https_port(proxy), SITE, "/ready", stack.ca.read_text())
 
 
-def replicas(stack: Stack, proxy: str) -> set[str]:
+def replicas(stack: StackUnderTest, proxy: str) -> set[str]:
     """Who answers while other requests are under way, each of which keeps a connection busy."""
     seen = set()
     with ExitStack() as under_way:
@@ -196,20 +200,20 @@ def replicas(stack: Stack, proxy: str) -> set[str]:
     return seen
 
 
-def test_every_replica_gets_requests(stack: Stack, proxy: str) -> None:
+def test_every_replica_gets_requests(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("granian", "asgi", WORKERS="1")
     stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "app=2", "app")
     try:
-        up.wait_for_app(stack.compose, stack.compose.containers("app"))
+        stack.wait_for_app()
         # The containers' processes have the same pid, so it is the start time that tells them apart.
         # Apache asks the first that has an address, and the next only where that one refuses.
-        assert eventually(lambda: len(replicas(stack, proxy)) >= (1 if proxy == "apache" else 2))
+        assert wait_until(lambda: len(replicas(stack, proxy)) >= (1 if proxy == "apache" else 2))
     finally:
         stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "app=1", "app")
         stack.serving = None
 
 
-def test_a_killed_worker_is_replaced(stack: Stack) -> None:
+def test_a_killed_worker_is_replaced(stack: StackUnderTest) -> None:
     stack.serve("granian", "asgi")
     before = stack.get("nginx", "/process").json()["pid"]
     stack.in_app(f"import os; os.kill({before}, 9)")
@@ -218,16 +222,16 @@ def test_a_killed_worker_is_replaced(stack: Stack) -> None:
         seen = {stack.get("nginx", "/process").json().get("pid") for _ in range(5)}
         return before not in seen
 
-    assert eventually(replaced)
+    assert wait_until(replaced)
     assert stack.compose.inspect(stack.app(), "{{.RestartCount}}") == "0", "the container was restarted, not the worker"
 
 
-def test_the_certificate_is_kept_until_its_names_change(stack: Stack) -> None:
+def test_the_certificate_is_kept_until_its_names_change(stack: StackUnderTest) -> None:
     def fingerprints(**environment: str) -> list[str]:
-        stack.compose.run("up", "--no-build", "--no-deps", "certs", capture=True, check=True, **environment)
+        stack.compose.run("up", "--no-build", "--no-deps", "certs", **environment)
         mount = f"{stack.compose.project}_certs:/certs:ro"
-        run = ["run", "--rm", "--network", "none", "--group-add", "10100", "--volume", mount, f"{live.IMAGES}-app"]
-        return live.docker(*run, "sha256sum", "/certs/ca.pem", "/certs/fullchain.pem").splitlines()
+        run = ["run", "--rm", "--network", "none", "--group-add", "10100", "--volume", mount, f"{IMAGES}-app"]
+        return docker(*run, "sha256sum", "/certs/ca.pem", "/certs/fullchain.pem").splitlines()
 
     first = fingerprints()
     assert fingerprints() == first

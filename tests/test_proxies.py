@@ -13,18 +13,21 @@ from typing import Any
 
 import pytest
 
-from stack import ROOT, proxies, up
-from tests import live
-from tests.live import Stack, eventually
+from stack import ROOT, proxies
+from stack.readiness import request_status
+from stack.waiting import wait_until
+from tests.support.clients import SITE
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, PROXIES, StackUnderTest
 
 
 @pytest.fixture(autouse=True)
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server will do; a test that needs another serves it."""
     stack.serve("granian", "asgi")
 
 
-def test_http_is_redirected_to_https(stack: Stack, proxy: str) -> None:
+def test_http_is_redirected_to_https(stack: StackUnderTest, proxy: str) -> None:
     with socket.create_connection(("127.0.0.1", stack.http_port(proxy)), timeout=5) as plain:
         plain.sendall(
             b"POST /login?a=1 HTTP/1.1\r\nHost: localhost:%d\r\nContent-Length: 0\r\n\r\n" % stack.http_port(proxy)
@@ -37,12 +40,12 @@ def test_http_is_redirected_to_https(stack: Stack, proxy: str) -> None:
 
 
 @pytest.mark.duty("HTTP/3")
-def test_http_3_is_offered_and_spoken(stack: Stack, proxy: str) -> None:
+def test_http_3_is_offered_and_spoken(stack: StackUnderTest, proxy: str) -> None:
     assert stack.get(proxy, "/live", "2").headers.get("alt-svc", "").startswith("h3=")
     assert stack.get(proxy, "/live", "3").status_code == 200
 
 
-def asked_for(stack: Stack, proxy: str, host: str) -> list[bytes]:
+def asked_for(stack: StackUnderTest, proxy: str, host: str) -> list[bytes]:
     """What a proxy answers to a request for a host: with TLS, and on the port of the redirect."""
     request = f"GET /request HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", stack.http_port(proxy)), timeout=5) as plain:
@@ -52,19 +55,19 @@ def asked_for(stack: Stack, proxy: str, host: str) -> list[bytes]:
 
 @pytest.mark.duty("no answer to unknown hosts")
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", ""])
-def test_an_unknown_host_gets_no_answer(stack: Stack, proxy: str, host: str) -> None:
+def test_an_unknown_host_gets_no_answer(stack: StackUnderTest, proxy: str, host: str) -> None:
     for answer in asked_for(stack, proxy, host):
         assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), answer[:200]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "localhost@evil.example", ""])
-def test_an_unknown_host_reaches_no_application(stack: Stack, proxy: str, host: str) -> None:
+def test_an_unknown_host_reaches_no_application(stack: StackUnderTest, proxy: str, host: str) -> None:
     for answer in asked_for(stack, proxy, host):
         assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ")), answer[:200]
         assert b"no such" not in answer, "the application said so, not the proxy"
 
 
-def test_a_host_in_the_request_line_does_not_get_around_the_check(stack: Stack, proxy: str) -> None:
+def test_a_host_in_the_request_line_does_not_get_around_the_check(stack: StackUnderTest, proxy: str) -> None:
     answer = stack.raw(
         proxy, b"GET http://evil.example/request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
@@ -72,7 +75,7 @@ def test_a_host_in_the_request_line_does_not_get_around_the_check(stack: Stack, 
 
 
 @pytest.mark.duty("static files")
-def test_static_files_come_from_the_proxy(stack: Stack, proxy: str, version: str) -> None:
+def test_static_files_come_from_the_proxy(stack: StackUnderTest, proxy: str, version: str) -> None:
     plain = stack.get(proxy, "/static/hello.txt", version, headers={"Accept-Encoding": "identity"})
     assert plain.status_code == 200
     assert plain.content == (ROOT / "apps/static/hello.txt").read_bytes()
@@ -104,13 +107,13 @@ def test_static_files_come_from_the_proxy(stack: Stack, proxy: str, version: str
         "/static/%00../etc/passwd",
     ],
 )
-def test_no_spelling_of_a_path_leaves_the_static_folder(stack: Stack, proxy: str, path: str) -> None:
+def test_no_spelling_of_a_path_leaves_the_static_folder(stack: StackUnderTest, proxy: str, path: str) -> None:
     answer = stack.raw(proxy, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert b"root:" not in answer
     assert int(answer.split()[1]) in (400, 404), answer[:200]
 
 
-def test_an_upgrade_to_h2c_never_reaches_the_app(stack: Stack, proxy: str) -> None:
+def test_an_upgrade_to_h2c_never_reaches_the_app(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("hypercorn", "asgi")
     request = (
         "GET /process HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade, HTTP2-Settings\\r\\n"
@@ -126,7 +129,7 @@ def test_an_upgrade_to_h2c_never_reaches_the_app(stack: Stack, proxy: str) -> No
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
-def test_methods_that_tunnel_or_reflect_are_refused(stack: Stack, proxy: str, method: str) -> None:
+def test_methods_that_tunnel_or_reflect_are_refused(stack: StackUnderTest, proxy: str, method: str) -> None:
     target = "localhost:443" if method == "CONNECT" else "/request"
     answer = stack.raw(proxy, f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.split()[1:2] in ([b"405"], [b"400"], [b"501"]), answer[:200]
@@ -137,7 +140,7 @@ def half_a_post(host: str) -> str:
     return f"POST /upload HTTP/1.1\\r\\nHost: {host}\\r\\nContent-Length: 100\\r\\n\\r\\nx"
 
 
-def test_a_slow_client_does_not_hold_a_worker(stack: Stack, proxy: str) -> None:
+def test_a_slow_client_does_not_hold_a_worker(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("gunicorn-sync", "wsgi")
     # Alone, two clients that send half a body each hold both workers, and a third gets no answer.
     alone = stack.in_app(
@@ -150,13 +153,13 @@ def test_a_slow_client_does_not_hold_a_worker(stack: Stack, proxy: str) -> None:
         "except TimeoutError: print('no answer')\n"
     )
     assert alone == "no answer"
-    eventually(lambda: stack.get(proxy, "/live").status_code == 200)
-    body = half_a_post(live.NAME).encode().decode("unicode_escape").encode()
+    wait_until(lambda: stack.get(proxy, "/live").status_code == 200)
+    body = half_a_post(SITE).encode().decode("unicode_escape").encode()
     slow = []
     try:
         for _ in range(4):
             plain = socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=10)
-            slow.append(stack.tls().wrap_socket(plain, server_hostname=live.NAME))
+            slow.append(stack.tls().wrap_socket(plain, server_hostname=SITE))
             slow[-1].sendall(body)
         time.sleep(0.5)  # they are in the proxy now, and would be in the workers were they passed on
         began = time.monotonic()
@@ -167,11 +170,11 @@ def test_a_slow_client_does_not_hold_a_worker(stack: Stack, proxy: str) -> None:
             one.close()
 
 
-def test_a_client_that_stops_in_its_headers_is_let_go(stack: Stack) -> None:
+def test_a_client_that_stops_in_its_headers_is_let_go(stack: StackUnderTest) -> None:
     # All at once: it takes ten seconds. So what a proxy lacks is asked here, not by the mark.
     patient = {name for name, duty in proxies.LACKS if duty == "a time for the head"}
     with ExitStack() as sockets:
-        opened = {proxy: sockets.enter_context(stack.socket(proxy)) for proxy in live.EVERY_PROXY}
+        opened = {proxy: sockets.enter_context(stack.socket(proxy)) for proxy in PROXIES}
         began = time.monotonic()
         for connection in opened.values():
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
@@ -185,7 +188,7 @@ def test_a_client_that_stops_in_its_headers_is_let_go(stack: Stack) -> None:
                 opened[proxy].recv(65536)
 
 
-def test_events_arrive_one_by_one(stack: Stack, proxy: str, version: str) -> None:
+def test_events_arrive_one_by_one(stack: StackUnderTest, proxy: str, version: str) -> None:
     headers = {"Accept-Encoding": "gzip", "Accept": "text/event-stream"}
     answer = stack.get(proxy, "/events/4?pause=300", version, stream=True, headers=headers)
     assert answer.headers["content-type"] == "text/event-stream"
@@ -199,7 +202,7 @@ def test_events_arrive_one_by_one(stack: Stack, proxy: str, version: str) -> Non
     assert arrivals[-1] - arrivals[0] > 0.6, "they came together, at the end"
 
 
-def test_text_is_compressed_where_the_client_can_read_it(stack: Stack, proxy: str) -> None:
+def test_text_is_compressed_where_the_client_can_read_it(stack: StackUnderTest, proxy: str) -> None:
     text = "a line\n" * 1000
     with_gzip = {"Accept-Encoding": "gzip", "Content-Type": "text/plain"}
     small = stack.request(proxy, "POST", "/echo", data=text, headers=with_gzip, stream=True)
@@ -214,7 +217,7 @@ def test_text_is_compressed_where_the_client_can_read_it(stack: Stack, proxy: st
         assert plain.text == text
 
 
-def test_security_headers_are_on_every_reply(stack: Stack, proxy: str, version: str) -> None:
+def test_security_headers_are_on_every_reply(stack: StackUnderTest, proxy: str, version: str) -> None:
     for path in ("/", "/status/500", "/nowhere", "/static/hello.txt", "/static/nothing"):
         headers = stack.get(proxy, path, version).headers
         assert headers["x-content-type-options"] == "nosniff", path
@@ -223,18 +226,22 @@ def test_security_headers_are_on_every_reply(stack: Stack, proxy: str, version: 
         assert "strict-transport-security" not in headers, "a developer's localhost must not be ruled by HSTS"
 
 
-def public_status(public: Stack, proxy: str) -> str:
-    return up.ask("127.0.0.1", public.https_port(proxy), "www.shop.example", "/static/hello.txt", public.ca.read_text())
+def public_status(public: StackUnderTest, proxy: str) -> str:
+    return request_status(
+        "127.0.0.1", public.https_port(proxy), "www.shop.example", "/static/hello.txt", public.ca.read_text()
+    )
 
 
 def test_hsts_is_for_public_names_only(tmp_path_factory: pytest.TempPathFactory) -> None:
-    public = Stack(f"public-{os.getpid()}", tmp_path_factory.mktemp("public"), DOMAIN="shop.example www.shop.example")
+    public = StackUnderTest(
+        f"public-{os.getpid()}", tmp_path_factory.mktemp("public"), DOMAIN="shop.example www.shop.example"
+    )
     try:
-        public.start()
-        for proxy in live.EVERY_PROXY:
+        public.start_proxies()
+        for proxy in PROXIES:
             # There is no application: who serves no files itself says so.
             status = "502" if (proxy, "static files") in proxies.LACKS else "200"
-            assert eventually(lambda proxy=proxy, status=status: public_status(public, proxy) == status, 20), proxy
+            assert wait_until(lambda proxy=proxy, status=status: public_status(public, proxy) == status, 20), proxy
             with socket.create_connection(("127.0.0.1", public.https_port(proxy)), timeout=10) as plain:
                 with public.tls().wrap_socket(plain, server_hostname="www.shop.example") as secure:
                     secure.sendall(
@@ -248,12 +255,12 @@ def test_hsts_is_for_public_names_only(tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.duty("HTTP/3")
-def test_alt_svc_names_the_published_port(stack: Stack, proxy: str) -> None:
+def test_alt_svc_names_the_published_port(stack: StackUnderTest, proxy: str) -> None:
     said = stack.get(proxy, "/", "2").headers["alt-svc"]
     assert re.fullmatch(rf'h3=":{stack.https_port(proxy)}"; ma=\d{{5,}}', said), said
 
 
-def test_a_body_over_the_limit_is_refused(stack: Stack, proxy: str, version: str) -> None:
+def test_a_body_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, version: str) -> None:
     limit = 10 * 2**20
     allowed = stack.request(proxy, "POST", "/upload", version, data=b"x" * limit)
     assert (allowed.status_code, allowed.json()["bytes"]) == (200, limit)
@@ -284,7 +291,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("part", ["line", "header"])
-def test_a_head_over_the_limit_is_refused(stack: Stack, proxy: str, part: str) -> None:
+def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, part: str) -> None:
     size, *refusals = TOO_LARGE[proxy]
 
     def status(count: int) -> int:
@@ -296,7 +303,7 @@ def test_a_head_over_the_limit_is_refused(stack: Stack, proxy: str, part: str) -
     assert status(size) == refusals[part == "header"]
 
 
-def test_a_body_without_a_length_has_the_same_limit(stack: Stack, proxy: str) -> None:
+def test_a_body_without_a_length_has_the_same_limit(stack: StackUnderTest, proxy: str) -> None:
     # In chunks, well over the limit; who refuses does not read on, so sending may fail.
     megabyte = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
     with stack.socket(proxy) as connection:
@@ -315,44 +322,44 @@ def test_a_body_without_a_length_has_the_same_limit(stack: Stack, proxy: str) ->
     assert stack.get(proxy, "/live").status_code == 200
 
 
-def test_the_access_log_is_json_and_a_client_writes_no_line_of_it(stack: Stack, proxy: str) -> None:
+def test_the_access_log_is_json_and_a_client_writes_no_line_of_it(stack: StackUnderTest, proxy: str) -> None:
     name = uuid.uuid4().hex
     stack.get(proxy, f"/nowhere?q=%22%0a&{name}", headers={"User-Agent": 'a"\\b\t{"status":200}'})
-    line = eventually(lambda: [one for one in stack.log_lines(proxy) if name in json.dumps(one)])
+    line = wait_until(lambda: [one for one in stack.log_lines(proxy) if name in json.dumps(one)])
     assert len(line) == 1
     assert 404 in (line[0].get("status"), line[0].get("DownstreamStatus"))
     assert stack.gateway() in json.dumps(line[0]), "the client's address"
 
 
 @pytest.mark.duty("request id")
-def test_the_access_log_is_json_and_carries_the_request_id(stack: Stack, proxy: str) -> None:
+def test_the_access_log_is_json_and_carries_the_request_id(stack: StackUnderTest, proxy: str) -> None:
     answer = stack.get(proxy, "/nowhere?q=%22%0a", headers={"User-Agent": 'a"\\b'})
     name = answer.headers["x-request-id"]
     seen = stack.get(proxy, "/request").json()
-    line = eventually(lambda: [one for one in stack.log_lines(proxy) if name in (one.get("id"), one.get("uuid"))])
+    line = wait_until(lambda: [one for one in stack.log_lines(proxy) if name in (one.get("id"), one.get("uuid"))])
     assert len(line) == 1 and line[0]["status"] == 404
     assert 'a"\\b' in json.dumps(line[0], ensure_ascii=False).replace("\\\\", "\\").replace('\\"', '"')
     assert seen["headers"]["x-request-id"] != name
 
 
-def test_a_client_cannot_choose_the_request_id(stack: Stack, proxy: str) -> None:
+def test_a_client_cannot_choose_the_request_id(stack: StackUnderTest, proxy: str) -> None:
     answer = stack.get(proxy, "/request", headers={"X-Request-ID": "chosen-by-the-client"})
     assert "chosen" not in json.dumps(answer.json()) and "chosen" not in str(answer.headers)
 
 
 @pytest.mark.duty("request id")
-def test_every_reply_has_a_request_id(stack: Stack, proxy: str, version: str) -> None:
+def test_every_reply_has_a_request_id(stack: StackUnderTest, proxy: str, version: str) -> None:
     for path in ("/", "/status/500", "/nowhere", "/static/hello.txt", "/static/nothing"):
         assert len(stack.get(proxy, path, version).headers["x-request-id"]) >= 32, path
 
 
 @pytest.mark.duty("request id")
-def test_the_reply_and_the_app_have_the_same_request_id(stack: Stack, proxy: str) -> None:
+def test_the_reply_and_the_app_have_the_same_request_id(stack: StackUnderTest, proxy: str) -> None:
     answer = stack.get(proxy, "/request", headers={"X-Request-ID": "chosen-by-the-client"})
     assert answer.json()["headers"]["x-request-id"] == answer.headers["x-request-id"] != "chosen-by-the-client"
 
 
-def test_one_authority_serves_both_proxies(stack: Stack, proxy: str) -> None:
+def test_one_authority_serves_both_proxies(stack: StackUnderTest, proxy: str) -> None:
     with stack.socket(proxy) as connection:  # verified against the stack's authority, and nothing else
         certificate: Any = connection.getpeercert()
     names = {value for _, value in certificate["subjectAltName"]}
@@ -360,10 +367,10 @@ def test_one_authority_serves_both_proxies(stack: Stack, proxy: str) -> None:
     stranger = ssl.create_default_context()
     with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=5) as plain:
         with pytest.raises(ssl.SSLCertVerificationError):
-            stranger.wrap_socket(plain, server_hostname=live.NAME)
+            stranger.wrap_socket(plain, server_hostname=SITE)
 
 
-def test_the_site_answers_by_address_too(stack: Stack, proxy: str) -> None:
+def test_the_site_answers_by_address_too(stack: StackUnderTest, proxy: str) -> None:
     # A client that asks for an address sends no server name.
     with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=10) as plain:
         with stack.tls().wrap_socket(plain, server_hostname="127.0.0.1") as secure:
@@ -372,22 +379,22 @@ def test_the_site_answers_by_address_too(stack: Stack, proxy: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
-def test_only_modern_tls_is_spoken(stack: Stack, proxy: str) -> None:
+def test_only_modern_tls_is_spoken(stack: StackUnderTest, proxy: str) -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = stack.tls()
         context.minimum_version = context.maximum_version = version
         with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=5) as plain:
-            assert context.wrap_socket(plain, server_hostname=live.NAME).version() == version.name.replace("_", ".")
+            assert context.wrap_socket(plain, server_hostname=SITE).version() == version.name.replace("_", ".")
     old = stack.tls()
     old.set_ciphers("ALL:@SECLEVEL=0")
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection(("127.0.0.1", stack.https_port(proxy)), timeout=5) as plain:
         with pytest.raises(ssl.SSLError) as refused:
-            old.wrap_socket(plain, server_hostname=live.NAME)
+            old.wrap_socket(plain, server_hostname=SITE)
     assert "ALERT_PROTOCOL_VERSION" in str(refused.value), "the proxy itself must refuse"
 
 
-def test_each_client_is_seen_by_its_own_address(stack: Stack, proxy: str) -> None:
+def test_each_client_is_seen_by_its_own_address(stack: StackUnderTest, proxy: str) -> None:
     # A second client, in a container of its own on the proxies' network: another address than this host's.
     script = (
         "import http.client, json, socket, ssl\n"
@@ -402,16 +409,16 @@ def test_each_client_is_seen_by_its_own_address(stack: Stack, proxy: str) -> Non
         f"{stack.compose.project}_edge",
         "--entrypoint",
         "python3",
-        f"{live.IMAGES}-app",
+        f"{IMAGES}-app",
         "-c",
         script,
     ]
-    own, seen = json.loads(live.docker(*command))
+    own, seen = json.loads(docker(*command))
     assert seen == own != stack.gateway()
 
 
-def test_the_app_is_reached_through_the_proxies_only(stack: Stack) -> None:
+def test_the_app_is_reached_through_the_proxies_only(stack: StackUnderTest) -> None:
     assert stack.compose.inspect(stack.app(), "{{json .HostConfig.PortBindings}}") in ("{}", "null")
     networks = json.loads(stack.compose.inspect(stack.app(), "{{json .NetworkSettings.Networks}}"))
     assert list(networks) == [f"{stack.compose.project}_backend"]
-    assert live.docker("network", "inspect", f"{stack.compose.project}_backend", "--format", "{{.Internal}}") == "true"
+    assert docker("network", "inspect", f"{stack.compose.project}_backend", "--format", "{{.Internal}}") == "true"

@@ -14,8 +14,10 @@ from websockets.asyncio.client import connect
 
 from apps import contract, serve
 from stack.compose import LABEL
-from tests import live
-from tests.live import Stack
+from stack.waiting import wait_until
+from tests.support.clients import SITE
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, StackUnderTest, is_open, server_image
 
 SPOOFED = {
     "X-Forwarded-For": "6.6.6.6",
@@ -30,7 +32,7 @@ SPOOFED = {
 }
 
 
-def test_every_application_keeps_the_contract(served: Stack, proxy: str, version: str) -> None:
+def test_every_application_keeps_the_contract(served: StackUnderTest, proxy: str, version: str) -> None:
     assert served.serving
     server, interface, app = served.serving
     named = contract.differences(server, interface, proxy, version, app)
@@ -40,7 +42,7 @@ def test_every_application_keeps_the_contract(served: Stack, proxy: str, version
     assert expected - faults.keys() == set(), "upstream has mended these: take them out of contract.DIFFERENCES"
 
 
-def test_the_right_server_answers(served: Stack, proxy: str, version: str) -> None:
+def test_the_right_server_answers(served: StackUnderTest, proxy: str, version: str) -> None:
     seen = served.get(proxy, "/process", version).json()
     assert (seen["server"], seen["interface"], seen["app"]) == served.serving
 
@@ -60,7 +62,7 @@ print(json.dumps(found))
 """
 
 
-def test_threads_that_wake_each_other_wait_their_turn(served: Stack) -> None:
+def test_threads_that_wake_each_other_wait_their_turn(served: StackUnderTest) -> None:
     assert served.serving
     server, interface, _ = served.serving
     script = serve.choose({"SERVER": server, "INTERFACE": interface}).script
@@ -70,14 +72,14 @@ def test_threads_that_wake_each_other_wait_their_turn(served: Stack) -> None:
     assert {policy for threads in found.values() for policy in threads} == {wanted}, found
 
 
-def test_the_app_sees_the_real_client_address_and_scheme(served: Stack, proxy: str, version: str) -> None:
+def test_the_app_sees_the_real_client_address_and_scheme(served: StackUnderTest, proxy: str, version: str) -> None:
     seen = served.get(proxy, "/request", version).json()
     assert seen["client"][0] == served.gateway()
     assert seen["scheme"] == "https"
-    assert seen["headers"]["host"] == f"{live.NAME}:{served.https_port(proxy)}"
+    assert seen["headers"]["host"] == f"{SITE}:{served.https_port(proxy)}"
 
 
-def test_a_client_cannot_choose_its_own_address(served: Stack, proxy: str, version: str) -> None:
+def test_a_client_cannot_choose_its_own_address(served: StackUnderTest, proxy: str, version: str) -> None:
     seen = served.get(proxy, "/request", version, headers=SPOOFED).json()
     assert seen["client"][0] == served.gateway()
     assert seen["scheme"] == "https"
@@ -85,15 +87,15 @@ def test_a_client_cannot_choose_its_own_address(served: Stack, proxy: str, versi
     assert "6.6.6.6" not in json.dumps(seen) and "evil" not in json.dumps(seen)
 
 
-def test_a_body_of_one_megabyte_arrives_and_comes_back(served: Stack, proxy: str, version: str) -> None:
+def test_a_body_of_one_megabyte_arrives_and_comes_back(served: StackUnderTest, proxy: str, version: str) -> None:
     answer = served.request(proxy, "POST", "/echo", version, data=contract.MEGABYTE)
     assert answer.status_code == 200
     assert answer.content == contract.MEGABYTE
 
 
-def test_a_websocket_echoes_text_and_bytes(served: Stack, proxy: str) -> None:
+def test_a_websocket_echoes_text_and_bytes(served: StackUnderTest, proxy: str) -> None:
     assert served.serving
-    url = f"wss://{live.NAME}:{served.https_port(proxy)}/ws"
+    url = f"wss://{SITE}:{served.https_port(proxy)}/ws"
     if served.serving[1] == "wsgi":
         # WSGI has no WebSocket: the handshake is a plain request for a path that is not there.
         assert served.get(proxy, "/ws").status_code == 404
@@ -109,16 +111,16 @@ async def echo(url: str, context: ssl.SSLContext) -> None:
             assert await asyncio.wait_for(websocket.recv(), 10) == message
 
 
-HELD_BACK = [pair for pair in live.pairs() if "stream" in contract.differences(*pair)]
+HELD_BACK = [pair for pair in serve.pairs() if "stream" in contract.differences(*pair)]
 
 
-@pytest.fixture(scope="session", params=[pair for pair in live.pairs() if pair not in HELD_BACK], ids="-".join)
-def stoppable(request: pytest.FixtureRequest, stack: Stack) -> tuple[Stack, str, str]:
+@pytest.fixture(scope="session", params=[pair for pair in serve.pairs() if pair not in HELD_BACK], ids="-".join)
+def stoppable(request: pytest.FixtureRequest, stack: StackUnderTest) -> tuple[StackUnderTest, str, str]:
     """The stack and one server and interface, which each test starts for itself."""
     return stack, *request.param
 
 
-def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[Stack, str, str], proxy: str) -> None:
+def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[StackUnderTest, str, str], proxy: str) -> None:
     stack, server, interface = stoppable
     stack.serve(server, interface, GRACE="8")  # gunicorn's ASGI worker takes all of it
     container = stack.app()
@@ -149,23 +151,25 @@ def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[Stack, str, 
 
 
 @pytest.mark.parametrize("server", HELD_BACK, ids="-".join)
-def test_sigterm_lets_a_reply_that_is_held_back_finish(stack: Stack, server: tuple[str, str], proxy: str) -> None:
+def test_sigterm_lets_a_reply_that_is_held_back_finish(
+    stack: StackUnderTest, server: tuple[str, str], proxy: str
+) -> None:
     # Nothing is seen of such a reply before its end: that it is being made shows in the CPU time it takes.
     stack.serve(*server)
     container = stack.app()
     before = cpu_seconds(stack)
     with ThreadPoolExecutor(1) as client:
         asked = client.submit(stack.get, proxy, "/burn/4000000")
-        assert live.eventually(lambda: cpu_seconds(stack) > before + 0.3)
+        assert wait_until(lambda: cpu_seconds(stack) > before + 0.3)
         assert not asked.done(), "it was over before the stop: nothing was in flight"
-        live.docker("stop", container)
+        docker("stop", container)
         answer = asked.result()
     assert (answer.status_code, answer.json()["rounds"]) == (200, 4_000_000)
     assert stack.compose.inspect(container, "{{.State.ExitCode}} {{.State.OOMKilled}}") == "0 false"
     stack.serving = None
 
 
-def cpu_seconds(stack: Stack) -> float:
+def cpu_seconds(stack: StackUnderTest) -> float:
     """The CPU time of every process in the app's container, and of this look at them, which is the same each time."""
     script = (
         "import os, pathlib; stats = [p.read_text() for p in pathlib.Path('/proc').glob('[0-9]*/stat')]; "
@@ -175,7 +179,7 @@ def cpu_seconds(stack: Stack) -> float:
     return float(stack.in_app(script))
 
 
-def test_one_hypercorn_worker_does_let_the_request_finish(stack: Stack) -> None:
+def test_one_hypercorn_worker_does_let_the_request_finish(stack: StackUnderTest) -> None:
     # The way out of hypercorn's named difference: one worker a container, and more containers.
     stack.serve("hypercorn", "asgi", WORKERS="1")
     with stack.stream("nginx", "/stream/20?pause=100") as answer:
@@ -196,13 +200,13 @@ STOCK = {
 }
 
 
-def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
+def test_an_idle_connection_outlives_the_proxies_patience(stack: StackUnderTest) -> None:
     """All servers at once, each asked twice on one connection with the proxies' patience in between."""
     name = f"{stack.compose.project}-idle"
     commands: dict[str, list[str]] = {label: command.split() for label, command in STOCK.items()}
-    image = dict.fromkeys(commands, f"{live.IMAGES}-app")
-    for server, interface in live.pairs():
-        image[f"{server} {interface}"] = live.image(server, interface)
+    image = dict.fromkeys(commands, f"{IMAGES}-app")
+    for server, interface in serve.pairs():
+        image[f"{server} {interface}"] = server_image(server, interface)
         commands[f"{server} {interface}"] = [
             "env",
             f"SERVER={server}",
@@ -213,15 +217,15 @@ def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
     started: dict[str, str] = {}
     connections: dict[str, http.client.HTTPConnection] = {}
     label_of_ours = ("--label", f"{LABEL}.project={stack.compose.project}")
-    live.docker("network", "create", *label_of_ours, name)
+    docker("network", "create", *label_of_ours, name)
     try:
         for label, command in commands.items():
             run = ["run", "--detach", "--network", name, *label_of_ours, "--env", "WORKERS=1", "--env", "THREADS=2"]
-            started[label] = live.docker(*run, image[label], *command)
+            started[label] = docker(*run, image[label], *command)
         for label, container in started.items():
             template = f'{{{{(index .NetworkSettings.Networks "{name}").IPAddress}}}}'
             address = stack.compose.inspect(container, template)
-            assert live.eventually(lambda address=address: live.is_open(address, 8000), 60), (
+            assert wait_until(lambda address=address: is_open(address, 8000), 60), (
                 f"{label}: {stack.compose.logs(container)}"
             )
             connections[label] = http.client.HTTPConnection(address, 8000, timeout=10)
@@ -231,8 +235,8 @@ def test_an_idle_connection_outlives_the_proxies_patience(stack: Stack) -> None:
         time.sleep(PATIENCE)
         closed = {label for label, connection in connections.items() if not answers(connection)}
     finally:
-        live.docker("rm", "--force", *started.values(), check=False)
-        live.docker("network", "rm", name, check=False)
+        docker("rm", "--force", *started.values(), check=False)
+        docker("network", "rm", name, check=False)
     never = {label for label in commands if label.split()[0] in NO_KEEPALIVE}
     assert closed - never == set(STOCK), "with our settings a connection stays; with stock ones it does not"
     assert never <= closed, "these closed after every reply, as their scripts say"

@@ -3,7 +3,7 @@
 `GET /burn/1600`: about a millisecond of Python. One worker computes on one core, whatever its server does beside it.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {"WORKERS": "1,2", "PROXIES": "direct"}
 

@@ -6,7 +6,7 @@ whole TLS handshake at a proxy. The difference to hello is what keep-alive saves
 
 from types import MappingProxyType
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 
 class Connections(LeanUser):

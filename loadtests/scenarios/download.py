@@ -3,7 +3,7 @@
 `GET /bytes/1048576`, made by the application.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {"PROXIES": "direct,nginx,caddy"}
 

@@ -4,7 +4,7 @@
 message here. The clients stay connected until the memory is read: the two rows' difference is that of 240 of them.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {"INTERFACES": "asgi", "PROXIES": "direct,nginx"}
 

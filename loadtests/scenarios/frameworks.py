@@ -3,7 +3,7 @@
 `GET /` as in hello, from every application on the same server: the plain callable is the floor.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {
     "SERVERS": "granian",

@@ -6,7 +6,7 @@ compared by requests per CPU second of the generator, which has time left.
 
 from locust import FastHttpUser, task
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {"SERVERS": "granian", "INTERFACES": "asgi", "PROXIES": "direct"}
 GREETING = b"Hello, world!\n"

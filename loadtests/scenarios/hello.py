@@ -3,7 +3,7 @@
 `GET /`: fourteen bytes, made by the smallest handler there is. What is measured is the server, not the application.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 
 class Hello(LeanUser):

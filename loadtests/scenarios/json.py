@@ -5,7 +5,7 @@
 
 from types import MappingProxyType
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PIECES = range(1, 21)
 LINE = '{"article": "A-%04d", "name": "Article number %d, in a box of its own", "pieces": %d, "cents": 995}'

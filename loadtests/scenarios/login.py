@@ -5,7 +5,7 @@
 
 from types import MappingProxyType
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 
 class Login(LeanUser):

@@ -4,7 +4,7 @@
 lies behind the proxy is spoken to in HTTP/1.1 each time.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {"HTTP": "1.1,2,3", "SERVERS": "granian", "INTERFACES": "asgi", "PROXIES": "nginx,caddy", "MODES": "ceiling"}
 

@@ -4,7 +4,7 @@ While 16 users ask for the greeting at the usual rate, some others each keep a r
 byte of its body five times a second. Who gives a thread or a worker to every request runs out of them.
 """
 
-from loadtests.streams import BesideSlowUser
+from loadtests.generator.streams import BesideSlowUser
 
 PLAN = {"SERVERS": "granian,gunicorn,uvicorn", "PROXIES": "direct,nginx,caddy"}
 

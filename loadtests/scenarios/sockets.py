@@ -4,7 +4,7 @@
 connected until the memory is read: the two rows' difference is that of 240 of them.
 """
 
-from loadtests.streams import SocketUser
+from loadtests.generator.streams import SocketUser
 
 PLAN = {"INTERFACES": "asgi", "PROXIES": "direct,nginx"}
 

@@ -3,7 +3,7 @@
 `GET /static/hello.txt`: the web server answers it by itself. No application takes part.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {"SERVERS": "none", "PROXIES": "nginx,caddy,apache"}
 

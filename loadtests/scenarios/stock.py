@@ -4,7 +4,7 @@
 a proxy needs.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 PLAN = {
     "SERVERS": "granian",

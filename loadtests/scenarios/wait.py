@@ -4,7 +4,7 @@ The application waits, as for a database. By Little's law no more than clients ร
 T threads no more than T รท wait.
 """
 
-from loadtests.lean import LeanUser
+from loadtests.generator.lean_user import LeanUser
 
 
 class Wait10(LeanUser):

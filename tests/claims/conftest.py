@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from stack import ROOT, claims, engine
-from tests import live
+from stack import ROOT, engine
 from tests.claims import Claim, Conclusion, Finding
-from tests.claims.alone import Servers
 from tests.claims.protocols import Protocols
+from tests.claims.single_server import SingleServers
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, PROXIES, proxy_version, remove_leftovers
+from tools import claims
 
 LONG = "long"
 FOUND = pytest.StashKey[Finding]()
@@ -132,19 +134,19 @@ def finding(request: pytest.FixtureRequest) -> Finding:
 @pytest.fixture(scope="session")
 def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
     """A stack of its own with the probes' container, and what they have measured in this run."""
-    live.sweep()
+    remove_leftovers()
     one = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
     try:
-        one.start()
+        one.start_proxies()
         yield one
     finally:
         one.stop()
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
+def servers() -> Iterator[SingleServers]:
     """Servers by themselves, without proxies."""
-    one = Servers()
+    one = SingleServers()
     try:
         yield one
     finally:
@@ -160,11 +162,11 @@ def conditions(config: pytest.Config) -> dict[str, Any]:
         "print(json.dumps({'python': platform.python_version()} | {x.name.lower(): x.version for x in d()}))"
     )
     run = ("run", "--rm", "--network", "none", "--entrypoint")
-    inside = json.loads(live.docker(*run, "python3", f"{live.IMAGES}-app", "-c", code))
+    inside = json.loads(docker(*run, "python3", f"{IMAGES}-app", "-c", code))
     lines = (ROOT / "requirements/app.in").read_text().splitlines()
     wanted = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
     inside |= dict(pin.partition("==")[::2] for pin in claims.pins())
-    versions = {name: inside[name] for name in wanted} | {name: live.proxy_version(name) for name in live.EVERY_PROXY}
+    versions = {name: inside[name] for name in wanted} | {name: proxy_version(name) for name in PROXIES}
     config.stash[CONDITIONS] = {
         "versions": versions,
         "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, {engine.describe()}",

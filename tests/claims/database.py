@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stack import images, up
+from stack import images
+from stack.build import build as build_images
 from stack.compose import LABEL, Compose
-from tests import live
-from tests.claims.alone import PROJECT
-from tests.live import docker
+from stack.waiting import wait_until
+from tests.claims.single_server import PROJECT
+from tests.support.engine import docker
+from tests.support.stack import IMAGES
 
 PASSWORD = "it's \\ a password"  # noqa: S105 - with what a shell or SQL would take for its own
 RUN = [
@@ -50,17 +52,17 @@ class Database:
 
 def build() -> None:
     """Builds its image, on the official one or a stand-in."""
-    ours = {"COMPOSE_PROJECT_NAME": PROJECT, "IMAGES": live.IMAGES}
-    up.build(Compose(ours | images.ensure(["postgres"])), ["postgres"])
+    ours = {"COMPOSE_PROJECT_NAME": PROJECT, "IMAGES": IMAGES}
+    build_images(Compose(ours | images.ensure(["postgres"])), ["postgres"])
 
 
 @contextmanager
 def run(most: int) -> Iterator[Database]:
     """One with `most` connections (max_connections), from its readiness to its removal."""
-    container = docker(*RUN, f"{live.IMAGES}-postgres", "-c", f"max_connections={most}")
+    container = docker(*RUN, f"{IMAGES}-postgres", "-c", f"max_connections={most}")
     try:
         one = Database(container)
-        assert live.eventually(one.ready, 120), one.logs()[-2000:]
+        assert wait_until(one.ready, 120), one.logs()[-2000:]
         yield one
     finally:
         docker("rm", "--force", container, check=False)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from stack.proxies import CACHE, RATE_LIMIT
-from tests.live import Stack, docker
+from tests.support.engine import docker
+from tests.support.stack import StackUnderTest
 
 # The directive of the plugin that adds the duty, and the module that a build which has it lists.
 CADDY = {CACHE: ("cache", "http.handlers.cache"), RATE_LIMIT: ("rate_limit", "http.handlers.rate_limit")}
@@ -17,7 +18,7 @@ APACHE = {
 }
 
 
-def lacks(stack: Stack, proxy: str, duty: str, folder: Path) -> bool:
+def lacks(stack: StackUnderTest, proxy: str, duty: str, folder: Path) -> bool:
     """Whether the proxy that runs has no such module, and knows no such word."""
     (one,) = stack.compose.containers(proxy)
     if proxy == "caddy":

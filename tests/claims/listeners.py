@@ -4,10 +4,10 @@ import asyncio
 import time
 from typing import Any
 
-from tests.claims.alone import Alone
+from tests.claims.single_server import SingleServer
 
 
-async def listen(one: Alone, path: str, served: list[float]) -> None:
+async def listen(one: SingleServer, path: str, served: list[float]) -> None:
     """One client: notes when its first event comes, and takes the others as they do.
 
     A server with a short queue may not even let it connect: then it waits for that.
@@ -27,7 +27,7 @@ async def listen(one: Alone, path: str, served: list[float]) -> None:
             writer.close()
 
 
-async def answered(one: Alone, path: str, seconds: float) -> float | None:
+async def answered(one: SingleServer, path: str, seconds: float) -> float | None:
     """The seconds until a GET is answered; None where it is not within `seconds`."""
     began = time.monotonic()
     try:
@@ -43,7 +43,7 @@ async def answered(one: Alone, path: str, seconds: float) -> float | None:
         return None
 
 
-async def _crowd(one: Alone, number: int, path: str, patience: float) -> dict[str, Any]:
+async def _crowd(one: SingleServer, number: int, path: str, patience: float) -> dict[str, Any]:
     served: list[float] = []
     clients = [asyncio.create_task(listen(one, path, served)) for _ in range(number)]
     held, since = 0, time.monotonic()
@@ -58,7 +58,7 @@ async def _crowd(one: Alone, number: int, path: str, patience: float) -> dict[st
     return {"held": held, "next": next_one}
 
 
-def crowd(one: Alone, number: int, path: str, patience: float = 2) -> dict[str, Any]:
+def crowd(one: SingleServer, number: int, path: str, patience: float = 2) -> dict[str, Any]:
     """How many of `number` listeners are served at once, and when one more client is (None: not while they stay).
 
     Who has had no event for two seconds after the last that had one is not served, but waits.
@@ -66,7 +66,7 @@ def crowd(one: Alone, number: int, path: str, patience: float = 2) -> dict[str, 
     return asyncio.run(_crowd(one, number, path, patience))
 
 
-async def _together(one: Alone, number: int, path: str) -> list[float]:
+async def _together(one: SingleServer, number: int, path: str) -> list[float]:
     began = time.monotonic()
 
     async def finished() -> float:
@@ -76,6 +76,6 @@ async def _together(one: Alone, number: int, path: str) -> list[float]:
     return sorted(await asyncio.gather(*(finished() for _ in range(number))))
 
 
-def together(one: Alone, number: int, path: str) -> list[float]:
+def together(one: SingleServer, number: int, path: str) -> list[float]:
     """When each of `number` requests, all sent at once, is answered: seconds, in order."""
     return asyncio.run(_together(one, number, path))

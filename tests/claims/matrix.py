@@ -5,16 +5,16 @@ import asyncio
 from websockets.exceptions import WebSocketException
 
 from apps import contract, serve
-from tests import live
-from tests.live import Stack
+from tests.support.clients import SITE
+from tests.support.stack import StackUnderTest
 from tests.test_servers import echo
 
 PROXY, VERSION = "nginx", "1.1"
 WEBSOCKET = "a WebSocket echoes"
-CELLS = [(*pair, app) for pair in live.pairs() for app in serve.apps(pair[1])]
+CELLS = [(*pair, app) for pair in serve.pairs() for app in serve.apps(pair[1])]
 
 
-def matrix_cell(stack: Stack, server: str, interface: str, app: str) -> dict[str, str]:
+def matrix_cell(stack: StackUnderTest, server: str, interface: str, app: str) -> dict[str, str]:
     """Serves that application on that server, and asks it the whole contract: what is wrong, by the check's name."""
     stack.serve(server, interface, app)
     faults = contract.verify(stack.sender(PROXY, VERSION))
@@ -23,10 +23,10 @@ def matrix_cell(stack: Stack, server: str, interface: str, app: str) -> dict[str
     return faults
 
 
-def websocket_fault(stack: Stack, proxy: str) -> str:
+def websocket_fault(stack: StackUnderTest, proxy: str) -> str:
     """What is wrong with the application's WebSocket; "" where it echoes."""
     try:
-        asyncio.run(echo(f"wss://{live.NAME}:{stack.https_port(proxy)}/ws", stack.tls()))
+        asyncio.run(echo(f"wss://{SITE}:{stack.https_port(proxy)}/ws", stack.tls()))
     except (OSError, WebSocketException, AssertionError) as error:
         return repr(error)
     return ""

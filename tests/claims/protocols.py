@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from testcontainers.compose import DockerCompose
 
-from stack import ROOT, Problem, claims, images
+from stack import ROOT, Problem, images
 from stack.compose import LABEL
-from tests import live
 from tests.claims.probe import servers
-from tests.live import EVERY_PROXY, Stack
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, PROXIES, StackUnderTest, server_image
+from tools import claims
 
 OVERRIDE = "tests/claims/probe/compose.yaml"
-IMAGE = f"{live.IMAGES}-probe{'-pinned' if claims.pins() else ''}"
+IMAGE = f"{IMAGES}-probe{'-pinned' if claims.pins() else ''}"
 FEATURES = (
     "0.9",
     "1.0",
@@ -46,8 +47,8 @@ Row = dict[str, Any]  # "features": name → ["yes" or "no", note]
 def build_image() -> None:
     """Builds the probes' image on the one that has every server."""
     build = ["docker", "buildx", "build", "--load", "--progress=plain", "--tag", IMAGE]
-    build += ["--label", f"{LABEL}.project={live.IMAGES}"]
-    build += ["--build-arg", f"APP_IMAGE={live.image('mod_wsgi')}"]
+    build += ["--label", f"{LABEL}.project={IMAGES}"]
+    build += ["--build-arg", f"APP_IMAGE={server_image('mod_wsgi')}"]
     build += ["--build-arg", f"PINS={' '.join(claims.pins())}"]
     if bundle := images.ca_bundle():
         build += ["--secret", f"id=ca,src={bundle}"]
@@ -66,7 +67,7 @@ def build_image() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-class Protocols(Stack):
+class Protocols(StackUnderTest):
     """A stack whose app can be the probes' own, with the container of the clients beside it."""
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -76,16 +77,15 @@ class Protocols(Stack):
         self.pinned = bool(claims.pins())  # measures other releases than the locked ones
         self.rows: dict[tuple[str, ...], Row] = {}
 
-    def start(self) -> None:
+    def start_proxies(self) -> None:
         """The proxies as in any stack; then the clients' image, made of the one with all servers, and its container."""
-        super().start()
+        super().start_proxies()
         build_image()
-        self.compose.environment["COMPOSE_FILE"] = ":".join(self.files)
-        self.compose.__dict__.pop("config", None)
+        self.change({"COMPOSE_FILE": ":".join(self.files)})
         self.containers = DockerCompose(
             ROOT, compose_file_name=self.files, env_file=str(self.folder / "stack.env"), wait=False
         )
-        self.compose.run("up", "--detach", "--no-build", "--no-deps", "probe")
+        self.start("probe")
 
     @cached_property
     def probe(self) -> str:
@@ -127,10 +127,10 @@ class Protocols(Stack):
                 self.serve(server, interface, "probe", WORKERS="1")
             except Problem as problem:
                 nothing = dict.fromkeys(FEATURES, ("no", f"does not start: {problem}"))
-                self.rows[key] = {proxy: {"features": nothing, "h2": {}} for proxy in EVERY_PROXY}
+                self.rows[key] = {proxy: {"features": nothing, "h2": {}} for proxy in PROXIES}
                 return self.rows[key]
             promises = (server, interface) == servers.REFERENCE  # the proxies' own: once is enough
-            self.rows[key] = {proxy: self.through(proxy, promises) for proxy in EVERY_PROXY}
+            self.rows[key] = {proxy: self.through(proxy, promises) for proxy in PROXIES}
         return self.rows[key]
 
     def through(self, proxy: str, promises: bool = False) -> Row:
@@ -140,7 +140,7 @@ class Protocols(Stack):
 
     def clients(self) -> str:
         """The clients and their releases."""
-        said = live.docker("exec", self.probe, "sh", "-c", "curl --version; h2load --version; pip list --format freeze")
+        said = docker("exec", self.probe, "sh", "-c", "curl --version; h2load --version; pip list --format freeze")
         lines = said.splitlines()
         wanted = ("aioquic==", "h2==", "websockets==")
         h3 = "with" if "HTTP3" in said else "without"

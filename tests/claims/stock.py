@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stack.compose import LABEL
-from tests import live
-from tests.live import Stack, eventually
+from stack.waiting import wait_until
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, StackUnderTest, is_open
 
 # A tutorial's reverse proxy. The upstream block is what keeps connections alive since NGINX 1.29.7.
 REVERSE_PROXY = {
@@ -40,21 +41,21 @@ class Proxy(NamedTuple):
 
 
 @contextmanager
-def proxy(stack: Stack, name: str, configuration: str, folder: Path) -> Iterator[Proxy]:
+def proxy(stack: StackUnderTest, name: str, configuration: str, folder: Path) -> Iterator[Proxy]:
     """Runs NGINX or Caddy with `configuration` (server blocks, or site blocks) beside the stack's own."""
     file = folder / f"stock-{name}.conf"
     file.write_text(FRAME[name].format(configuration))
     file.chmod(0o644)
     project = stack.compose.project
     command = ["create", "--label", f"{LABEL}.project={project}", "--network", f"{project}_edge", "--tmpfs", "/tmp"]
-    command += ["--volume", f"{file}:/etc/stock.conf:ro", "--entrypoint", COMMAND[name][0], f"{live.IMAGES}-{name}"]
-    container = live.docker(*command, *COMMAND[name][1:], "/etc/stock.conf").splitlines()[-1]
+    command += ["--volume", f"{file}:/etc/stock.conf:ro", "--entrypoint", COMMAND[name][0], f"{IMAGES}-{name}"]
+    container = docker(*command, *COMMAND[name][1:], "/etc/stock.conf").splitlines()[-1]
     try:
-        live.docker("network", "connect", f"{project}_backend", container)
-        live.docker("start", container)
+        docker("network", "connect", f"{project}_backend", container)
+        docker("start", container)
         template = f'{{{{(index .NetworkSettings.Networks "{project}_edge").IPAddress}}}}'
         address = stack.compose.inspect(container, template)
-        assert eventually(lambda: live.is_open(address, 8080), 20), stack.compose.logs(container)
+        assert wait_until(lambda: is_open(address, 8080), 20), stack.compose.logs(container)
         yield Proxy(container, address)
     finally:
-        live.docker("rm", "--force", container, check=False)
+        docker("rm", "--force", container, check=False)

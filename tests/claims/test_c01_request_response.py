@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.claims import Claim, Conclusion, Finding
-from tests.live import PROXIES, Stack
+from tests.support.stack import DEFAULT_PROXIES, StackUnderTest
 
 CLAIM = Claim(
     "C01",
@@ -23,12 +23,12 @@ WRONG = {
 
 
 @pytest.fixture(autouse=True)
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server will do: the contract holds for all."""
     stack.serve("granian", "asgi")
 
 
-def test_the_documents_login_earns_a_token(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_the_documents_login_earns_a_token(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     headers = {"Content-Type": "application/json"}
     answer = stack.request(proxy, "POST", "/login", data=json.dumps(EXAMPLE), headers=headers)
     finding.setdefault("example", {})[proxy] = [answer.status_code, sorted(answer.json()), answer.json()["token_type"]]
@@ -36,7 +36,7 @@ def test_the_documents_login_earns_a_token(stack: Stack, proxy: str, finding: Fi
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_login_is_the_clients_mistake(stack: Stack, proxy: str, what: str, finding: Finding) -> None:
+def test_a_wrong_login_is_the_clients_mistake(stack: StackUnderTest, proxy: str, what: str, finding: Finding) -> None:
     headers = {"Content-Type": "application/json"}
     answer = stack.request(proxy, "POST", "/login", data=WRONG[what], headers=headers)
     assert answer.json()["detail"], "a reason is given"
@@ -45,11 +45,11 @@ def test_a_wrong_login_is_the_clients_mistake(stack: Stack, proxy: str, what: st
 
 def conclude(found: Finding) -> Conclusion:
     """Holds if the example is answered as written and every wrong one is a 422."""
-    good = all(found["example"][proxy] == [200, ["access_token", "token_type"], "bearer"] for proxy in PROXIES)
+    good = all(found["example"][proxy] == [200, ["access_token", "token_type"], "bearer"] for proxy in DEFAULT_PROXIES)
     statuses = {status for one in found["wrong"].values() for status in one.values()}
     holds = good and statuses == {422}
     evidence = (
         f"The example, its password a number, answers {found['example']['nginx'][0]} with a bearer token through "
-        f"{len(PROXIES)} proxies; {len(WRONG)} kinds of wrong bodies answer {', '.join(map(str, sorted(statuses)))}."
+        f"{len(DEFAULT_PROXIES)} proxies; {len(WRONG)} kinds of wrong bodies answer {', '.join(map(str, sorted(statuses)))}."
     )
     return Conclusion("holds" if holds else "never was", evidence)

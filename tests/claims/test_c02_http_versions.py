@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests import live
+from apps import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.probe import servers
 from tests.claims.protocols import FEATURES, Protocols, Row, says
+from tests.support.engine import docker
 
 CLAIM = Claim(
     "C02",
@@ -14,7 +15,7 @@ CLAIM = Claim(
 )
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the first builds an image
 VERSIONS = {"0.9": "0.9", "1.0": "1.0", "1.1": "1.1 keep-alive", "2": "h2 by ALPN", "3": "HTTP/3"}
-PAIRS = [pytest.param(*pair, id="-".join(pair)) for pair in live.pairs()]
+PAIRS = [pytest.param(*pair, id="-".join(pair)) for pair in serve.pairs()]
 
 
 @pytest.mark.parametrize(("server", "interface"), PAIRS)
@@ -54,7 +55,7 @@ def test_nginx_answers_http_0_9_only_where_a_name_is_not_asked_for(protocols: Pr
     """A request of HTTP/0.9 names no host: the site's port does not answer, the health check's own does."""
     ask = "exec 3<>/dev/tcp/127.0.0.1/8081; printf 'GET /healthz%s\\r\\n\\r\\n' >&3; cat <&3"
     (container,) = protocols.compose.containers("nginx")
-    bare, named = (live.docker("exec", container, "bash", "-c", ask.replace("%s", one)) for one in ("", " HTTP/1.0"))
+    bare, named = (docker("exec", container, "bash", "-c", ask.replace("%s", one)) for one in ("", " HTTP/1.0"))
     assert named.startswith("HTTP/1."), "the control: with a version comes a status line"
     finding["nginx, 0.9"] = bare
     assert protocols.through("nginx")["features"]["0.9"][0] == "no"

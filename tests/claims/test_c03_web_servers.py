@@ -3,9 +3,8 @@
 import pytest
 
 from stack import proxies
-from tests import live
 from tests.claims import Claim, Conclusion, Finding, Table
-from tests.live import Stack
+from tests.support.stack import PROXIES, StackUnderTest, proxy_version, spoken_versions
 
 CLAIM = Claim(
     "C03",
@@ -16,15 +15,15 @@ NAMED = {"apache": "Apache", "nginx": "NGINX", "caddy": "Caddy", "iis": "IIS", "
 NOT_HERE = {"iis": "runs on Windows only; nothing was measured"}
 
 
-@pytest.mark.parametrize("name", live.EVERY_PROXY)
-def test_what_the_client_spoke_ends_at_the_web_server(stack: Stack, name: str, finding: Finding) -> None:
+@pytest.mark.parametrize("name", PROXIES)
+def test_what_the_client_spoke_ends_at_the_web_server(stack: StackUnderTest, name: str, finding: Finding) -> None:
     stack.serve("granian", "asgi")
     seen = {}
-    for version in live.versions(name):
+    for version in spoken_versions(name):
         answer = stack.get(name, "/request", version)  # asserted to have come over that version, over verified TLS
         assert answer.status_code == 200
         seen[version] = [answer.json()["http_version"], answer.json()["scheme"]]
-    finding[name] = {"release": live.proxy_version(name), "the application saw": seen}
+    finding[name] = {"release": proxy_version(name), "the application saw": seen}
 
 
 def conclude(found: Finding) -> Conclusion:

@@ -14,16 +14,17 @@ import pytest
 
 from stack import proxies
 from stack.proxies import CACHE
-from tests import live
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, stock
 from tests.claims.duties import lacks
-from tests.live import EVERY_PROXY, Stack, eventually
+from tests.support.engine import docker
+from tests.support.stack import PROXIES, StackUnderTest, spoken_versions
 
 CLAIM = Claim("C04", "The web server controls caching")
 
 
 @pytest.fixture(autouse=True)
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server will do."""
     stack.serve("granian", "asgi")
 
@@ -49,7 +50,7 @@ def page(answer: niquests.Response) -> dict[str, Any]:
     return answer.json()
 
 
-def test_a_public_page_is_made_once(stack: Stack, proxy: str, version: str, finding: Finding) -> None:
+def test_a_public_page_is_made_once(stack: StackUnderTest, proxy: str, version: str, finding: Finding) -> None:
     path = fresh("public")
     first = stack.get(proxy, path, version)
     again = [stack.get(proxy, path, version) for _ in range(5)]
@@ -69,7 +70,9 @@ PERSONAL = {
 
 @pytest.mark.parametrize("who", PERSONAL)
 @pytest.mark.parametrize("kind", ["public", "unmarked", "private"])
-def test_what_is_personal_is_never_kept(stack: Stack, proxy: str, kind: str, who: str, finding: Finding) -> None:
+def test_what_is_personal_is_never_kept(
+    stack: StackUnderTest, proxy: str, kind: str, who: str, finding: Finding
+) -> None:
     path, headers = fresh(kind), PERSONAL[who]
     (value,) = headers.values()
     mine = stack.get(proxy, path, headers=headers)
@@ -82,25 +85,25 @@ def test_what_is_personal_is_never_kept(stack: Stack, proxy: str, kind: str, who
 
 
 @pytest.mark.parametrize("kind", ["private", "unmarked"])
-def test_what_is_not_marked_public_is_never_kept(stack: Stack, proxy: str, kind: str) -> None:
+def test_what_is_not_marked_public_is_never_kept(stack: StackUnderTest, proxy: str, kind: str) -> None:
     path = fresh(kind)
     first, second = stack.get(proxy, path), stack.get(proxy, path)
     assert (did(first), did(second)) == ("fwd=miss", "fwd=miss")
     assert page(first) != page(second)
 
 
-def test_a_page_outside_the_caches_paths_is_never_asked_for_there(stack: Stack, proxy: str) -> None:
+def test_a_page_outside_the_caches_paths_is_never_asked_for_there(stack: StackUnderTest, proxy: str) -> None:
     assert "cache-status" not in stack.get(proxy, "/").headers
 
 
-def test_languages_are_kept_apart(stack: Stack, proxy: str) -> None:
+def test_languages_are_kept_apart(stack: StackUnderTest, proxy: str) -> None:
     path = fresh("vary")
     for language, expected in (("pt", "fwd=miss"), ("de", "fwd=miss"), ("pt", "hit"), ("de", "hit")):
         answer = stack.get(proxy, path, headers={"Accept-Language": language})
         assert (did(answer), page(answer)["language"]) == (expected, language)
 
 
-def test_names_of_the_site_are_kept_apart(stack: Stack, proxy: str) -> None:
+def test_names_of_the_site_are_kept_apart(stack: StackUnderTest, proxy: str) -> None:
     # An application may put the name, and the port, into its links.
     path = fresh("public")
     pages = [
@@ -116,7 +119,7 @@ def together(ask: Any, count: int = 8) -> set[str]:
         return {json.dumps(one) for one in pool.map(lambda _: ask(), range(count))}
 
 
-def test_many_who_ask_at_once_share_one_page(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_many_who_ask_at_once_share_one_page(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     path = fresh("public") + "&pause=500"
 
     def ask() -> Any:
@@ -127,11 +130,11 @@ def test_many_who_ask_at_once_share_one_page(stack: Stack, proxy: str, finding: 
     finding.setdefault("together", {})[proxy] = "once for 8 clients"
 
 
-def test_an_old_page_is_served_while_the_app_is_away(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_an_old_page_is_served_while_the_app_is_away(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     path = fresh("brief")
     kept = stack.get(proxy, path)
     assert did(kept) == "fwd=miss"
-    live.docker("stop", stack.app())
+    docker("stop", stack.app())
     stack.serving = None
     assert stack.get(proxy, fresh("brief")).status_code in (502, 503, 504), "the app is still there"
     until = time.monotonic() + 3  # three times its second
@@ -142,7 +145,7 @@ def test_an_old_page_is_served_while_the_app_is_away(stack: Stack, proxy: str, f
         seen.add(did(answer))
     assert any("stale" in one or "updating" in one for one in seen), seen
     stack.serve("granian", "asgi")
-    assert eventually(lambda: page(stack.get(proxy, path)) != page(kept)), "it is never made anew"
+    assert wait_until(lambda: page(stack.get(proxy, path)) != page(kept)), "it is never made anew"
     finding.setdefault("away", {})[proxy] = "the old page"
 
 
@@ -158,7 +161,9 @@ LEAKY = """
     }"""
 
 
-def test_a_stock_cache_gives_one_users_page_to_the_next(stack: Stack, finding: Finding, tmp_path: Path) -> None:
+def test_a_stock_cache_gives_one_users_page_to_the_next(
+    stack: StackUnderTest, finding: Finding, tmp_path: Path
+) -> None:
     with stock.proxy(stack, "nginx", LEAKY, tmp_path) as one:
         connection = HTTPConnection(one.address, 8080, timeout=20)
         for headers in PERSONAL.values():
@@ -183,7 +188,9 @@ def test_a_stock_cache_gives_one_users_page_to_the_next(stack: Stack, finding: F
 
 
 @pytest.mark.parametrize("proxy", proxies.lacking(CACHE))
-def test_a_proxy_without_a_cache_asks_every_time(stack: Stack, proxy: str, finding: Finding, tmp_path: Path) -> None:
+def test_a_proxy_without_a_cache_asks_every_time(
+    stack: StackUnderTest, proxy: str, finding: Finding, tmp_path: Path
+) -> None:
     path = fresh("public")
     assert page(stack.get(proxy, path)) != page(stack.get(proxy, path))
     assert lacks(stack, proxy, CACHE, tmp_path)
@@ -192,7 +199,7 @@ def test_a_proxy_without_a_cache_asks_every_time(stack: Stack, proxy: str, findi
 
 def conclude(found: Finding) -> Conclusion:
     """Holds if every proxy has a cache that keeps what is public; with a limit where some have none here."""
-    have = [proxy for proxy in EVERY_PROXY if len(found["made"].get(proxy, {})) == len(live.versions(proxy))]
+    have = [proxy for proxy in PROXIES if len(found["made"].get(proxy, {})) == len(spoken_versions(proxy))]
     without = found.get("without", {})
     evidence = (
         f"{', '.join(have)}: a public page is made {found['together'][have[0]]} who ask together, and is still served "

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from stack import up
 from stack.compose import LABEL
-from tests import live
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, stock
-from tests.live import Stack, eventually
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, StackUnderTest
 
 CLAIM = Claim(
     "C05",
@@ -62,7 +62,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server will do."""
     stack.serve("granian", "asgi")
 
@@ -80,7 +80,7 @@ def plain(address: str, method: str, path: str, headers: dict[str, str] | None =
 
 @pytest.mark.usefixtures("app")
 def test_a_stock_proxy_passes_on_what_a_client_claims_to_be(
-    stack: Stack, kind: str, finding: Finding, tmp_path: Path
+    stack: StackUnderTest, kind: str, finding: Finding, tmp_path: Path
 ) -> None:
     def believed(headers: dict[str, str]) -> list[str]:
         return [name for name, value in FORGED.items() if value in headers.get(name.lower(), "")]
@@ -98,23 +98,23 @@ def test_a_stock_proxy_passes_on_what_a_client_claims_to_be(
 
 
 @pytest.fixture
-def closing(stack: Stack) -> Iterator[str]:
+def closing(stack: StackUnderTest) -> Iterator[str]:
     """In the app's place, a server that closes idle connections at the worst moment."""
-    live.docker("rm", "--force", *stack.compose.containers("app", everything=True), check=False)
+    docker("rm", "--force", *stack.compose.containers("app", include_stopped=True), check=False)
     stack.serving = None
     project = stack.compose.project
     command = ["run", "--detach", "--label", f"{LABEL}.project={project}", "--network", f"{project}_backend"]
-    command += ["--network-alias", "app", f"{live.IMAGES}-app", "python3", "-c", CLOSES_AFTER_20_S]
-    container = live.docker(*command)
+    command += ["--network-alias", "app", f"{IMAGES}-app", "python3", "-c", CLOSES_AFTER_20_S]
+    container = docker(*command)
     try:
         yield container
     finally:
-        live.docker("rm", "--force", container, check=False)
+        docker("rm", "--force", container, check=False)
 
 
 @pytest.mark.long
 def test_a_stock_proxy_loses_a_post_to_an_idle_connection(
-    stack: Stack, closing: str, finding: Finding, tmp_path: Path
+    stack: StackUnderTest, closing: str, finding: Finding, tmp_path: Path
 ) -> None:
     statuses: dict[str, dict[str, int]] = {kind: {} for kind in PROXIES}
 
@@ -128,14 +128,14 @@ def test_a_stock_proxy_loses_a_post_to_an_idle_connection(
         addresses = {"nginx": nginx.address, "caddy": caddy.address}
         for kind in PROXIES:
             assert plain(addresses[kind], "POST", "/x")[0] == 200
-            assert eventually(lambda kind=kind: ours(kind) == 200, 20)
+            assert wait_until(lambda kind=kind: ours(kind) == 200, 20)
         time.sleep(21)  # the fault itself: the upstream connections idle
         for kind in PROXIES:
             statuses[kind]["ours"] = ours(kind)
-        assert live.docker("logs", closing) == "", "ours used a connection that was about to close"
+        assert docker("logs", closing) == "", "ours used a connection that was about to close"
         for kind in PROXIES:
             statuses[kind]["stock"] = plain(addresses[kind], "POST", "/x")[0]
-    said = live.docker("logs", closing).splitlines()
+    said = docker("logs", closing).splitlines()
     lost = [kind for kind in PROXIES if statuses[kind]["stock"] != 200]
     assert len(said) >= len(lost), "a POST was lost, and not by the fault"
     finding["POST after 21 s of silence"] = statuses
@@ -143,7 +143,9 @@ def test_a_stock_proxy_loses_a_post_to_an_idle_connection(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("app")
-def test_a_stock_nginx_asks_for_a_container_that_is_gone(stack: Stack, finding: Finding, tmp_path: Path) -> None:
+def test_a_stock_nginx_asks_for_a_container_that_is_gone(
+    stack: StackUnderTest, finding: Finding, tmp_path: Path
+) -> None:
     statuses: dict[str, dict[str, int | str]] = {kind: {} for kind in PROXIES}
     with (
         stock.proxy(stack, "nginx", stock.REVERSE_PROXY["nginx"], tmp_path) as nginx,
@@ -152,8 +154,8 @@ def test_a_stock_nginx_asks_for_a_container_that_is_gone(stack: Stack, finding: 
         addresses = {"nginx": nginx.address, "caddy": caddy.address}
         assert {plain(address, "GET", "/live")[0] for address in addresses.values()} == {200}
         before = stack.address("app", "backend")
-        stack.settings("uvicorn", "asgi", "bare")
-        up.swap(stack.compose)  # the new container starts beside the old one: it has another address
+        stack.choose_server("uvicorn", "asgi", "bare")
+        stack.swap_app()  # the new container starts beside the old one: it has another address
         stack.serving = ("uvicorn", "asgi", "bare")
         assert stack.address("app", "backend") != before, "the fault did not happen"
         time.sleep(5)  # longer than any of ours waits to ask the DNS again

@@ -13,9 +13,10 @@ import pytest
 
 from apps import contract
 from stack import ROOT
-from tests import live
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, stock
-from tests.live import EVERY_PROXY, PROXIES, TWO_SERVERS, Stack, eventually
+from tests.support.engine import docker
+from tests.support.stack import ADMIN, DEFAULT_PROXIES, EDGE, PROXIES, TWO_SERVERS, StackUnderTest, spoken_versions
 
 CLAIM = Claim("C06", "The web server controls access: authentication and authorisation")
 
@@ -66,7 +67,7 @@ SPELLINGS = [
 REFUSED = {400, 401, 403, 404}
 
 
-@pytest.fixture(params=EVERY_PROXY)
+@pytest.fixture(params=PROXIES)
 def proxy(request: pytest.FixtureRequest) -> str:
     """Each proxy that guards an admin area."""
     return request.param
@@ -77,28 +78,28 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 PAGE = b"the admin area"
-ACCOUNT = basic(*live.ADMIN)
+ACCOUNT = basic(*ADMIN)
 STRANGERS = {
     "nobody": {},
-    "a wrong password": basic(live.ADMIN[0], "a guess"),
-    "an empty password": basic(live.ADMIN[0], ""),
+    "a wrong password": basic(ADMIN[0], "a guess"),
+    "an empty password": basic(ADMIN[0], ""),
     "an empty name": basic("", ""),
-    "the hash for a password": basic(live.ADMIN[0], live.EDGE["ADMIN_PASSWORD_HASH"]),
-    "another user": basic("eve", live.ADMIN[1]),
+    "the hash for a password": basic(ADMIN[0], EDGE["ADMIN_PASSWORD_HASH"]),
+    "another user": basic("eve", ADMIN[1]),
     "another scheme": {"Authorization": "Bearer " + ACCOUNT["Authorization"].split()[1]},
-    "a forwarded user": {"X-Remote-User": live.ADMIN[0], "Remote-User": live.ADMIN[0]},
+    "a forwarded user": {"X-Remote-User": ADMIN[0], "Remote-User": ADMIN[0]},
     "another path in a header": {"X-Original-URL": "/", "X-Rewrite-URL": "/", "X-Forwarded-Prefix": "/admin"},
 }
 
 
-def visits(stack: Stack) -> list[str]:
+def visits(stack: StackUnderTest) -> list[str]:
     """What the application's handler wrote each time that it was reached, in its own log."""
-    said = live.docker("logs", stack.app())  # Apache, under mod_wsgi, puts time and process in front of a line
+    said = docker("logs", stack.app())  # Apache, under mod_wsgi, puts time and process in front of a line
     return re.findall(r"^(?:\[.*\] )?(admin: .*)$", said, re.MULTILINE)
 
 
 @contextlib.contextmanager
-def reached_by(stack: Stack, *expected: str) -> Iterator[None]:
+def reached_by(stack: StackUnderTest, *expected: str) -> Iterator[None]:
     """The handler is reached with these values meanwhile, and no others.
 
     It ends with a visit that is let in, so that the log is known to be complete: its lines come in order.
@@ -107,18 +108,18 @@ def reached_by(stack: Stack, *expected: str) -> Iterator[None]:
     yield
     last = uuid.uuid4().hex
     let_in(stack, "nginx", last)
-    assert eventually(lambda: visits(stack)[-1:] == [f"admin: {last}"]), "the handler cannot be seen in the log"
+    assert wait_until(lambda: visits(stack)[-1:] == [f"admin: {last}"]), "the handler cannot be seen in the log"
     assert visits(stack)[before:-1] == [f"admin: {value}" for value in expected]
 
 
-def let_in(stack: Stack, proxy: str, value: str, version: str = "1.1") -> None:
+def let_in(stack: StackUnderTest, proxy: str, value: str, version: str = "1.1") -> None:
     answer = stack.as_written(proxy, f"/admin/{value}", version, **ACCOUNT)
     assert (answer.status_code, answer.content) == (200, contract.GUARDED[0].body)
 
 
-def test_no_spelling_of_the_path_reaches_the_admin_area(served: Stack, finding: Finding) -> None:
+def test_no_spelling_of_the_path_reaches_the_admin_area(served: StackUnderTest, finding: Finding) -> None:
     # Every pair through the proxies that run by default, and two of them through the others.
-    asked = EVERY_PROXY if served.serving in TWO_SERVERS else PROXIES
+    asked = PROXIES if served.serving in TWO_SERVERS else DEFAULT_PROXIES
     with reached_by(served, *asked):
         for proxy in asked:
             for path in SPELLINGS:
@@ -131,13 +132,15 @@ def test_no_spelling_of_the_path_reaches_the_admin_area(served: Stack, finding: 
 
 
 @pytest.fixture
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server: what it makes of a path is tested above."""
     stack.serve("granian", "asgi")
 
 
 @pytest.mark.usefixtures("app")
-def test_no_spelling_gets_in_over_any_version_of_http(stack: Stack, proxy: str, version: str, finding: Finding) -> None:
+def test_no_spelling_gets_in_over_any_version_of_http(
+    stack: StackUnderTest, proxy: str, version: str, finding: Finding
+) -> None:
     with reached_by(stack, "control"):
         for path in SPELLINGS:
             answer = stack.as_written(proxy, path, version)
@@ -148,8 +151,8 @@ def test_no_spelling_gets_in_over_any_version_of_http(stack: Stack, proxy: str, 
 
 
 @pytest.mark.usefixtures("app")
-@pytest.mark.parametrize("proxy", PROXIES)  # whose log has the path as it is written
-def test_the_spellings_arrive_as_they_are_written(stack: Stack, proxy: str, version: str) -> None:
+@pytest.mark.parametrize("proxy", DEFAULT_PROXIES)  # whose log has the path as it is written
+def test_the_spellings_arrive_as_they_are_written(stack: StackUnderTest, proxy: str, version: str) -> None:
     mark = uuid.uuid4().hex
     paths = [
         f"{path}{'&' if '?' in path else '?'}{mark}" for path in SPELLINGS if "#" not in path and "%00" not in path
@@ -161,7 +164,7 @@ def test_the_spellings_arrive_as_they_are_written(stack: Stack, proxy: str, vers
         lines = stack.log_lines(proxy)
         return [path for one in lines if mark in (path := one.get("path") or one.get("request", {}).get("uri", ""))]
 
-    assert eventually(lambda: len(seen()) == len(paths))
+    assert wait_until(lambda: len(seen()) == len(paths))
     assert sorted(path.lower() for path in seen()) == sorted(path.lower() for path in paths)  # workers log by turns
 
 
@@ -175,7 +178,7 @@ def test_the_spellings_arrive_as_they_are_written(stack: Stack, proxy: str, vers
         "http://nginx/x/../admin/x",
     ],
 )
-def test_a_whole_url_in_the_request_line_gets_nobody_in(stack: Stack, proxy: str, target: str) -> None:
+def test_a_whole_url_in_the_request_line_gets_nobody_in(stack: StackUnderTest, proxy: str, target: str) -> None:
     with reached_by(stack):
         answer = stack.raw(proxy, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         assert int(answer.split()[1]) in REFUSED, answer[:200]
@@ -183,7 +186,7 @@ def test_a_whole_url_in_the_request_line_gets_nobody_in(stack: Stack, proxy: str
 
 @pytest.mark.usefixtures("app")
 @pytest.mark.parametrize("who", STRANGERS)
-def test_a_stranger_is_refused(stack: Stack, proxy: str, who: str) -> None:
+def test_a_stranger_is_refused(stack: StackUnderTest, proxy: str, who: str) -> None:
     with reached_by(stack):
         answer = stack.as_written(proxy, "/admin/x", **STRANGERS[who])
         assert answer.status_code == 401
@@ -217,10 +220,10 @@ def tunnelled(connection: socket.socket, outside: str, inside: str) -> tuple[byt
     return first, answer
 
 
-def test_no_upgrade_gets_in(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_no_upgrade_gets_in(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     stack.serve("hypercorn", "asgi")
     with reached_by(stack, "alone"):
-        # Alone, the server is talked into a tunnel, in which no rule of a proxy would hold.
+        # SingleServer, the server is talked into a tunnel, in which no rule of a proxy would hold.
         with socket.create_connection((stack.address("app", "backend"), 8000), timeout=10) as plain:
             first, answer = tunnelled(plain, "/", "/admin/alone")
         assert first.startswith(b"HTTP/1.1 101 ") and PAGE in answer
@@ -239,7 +242,9 @@ STOCK = {
 
 
 @pytest.mark.parametrize("proxy", STOCK)
-def test_a_stock_rule_for_the_admin_area_has_a_hole(stack: Stack, proxy: str, finding: Finding, tmp_path: Path) -> None:
+def test_a_stock_rule_for_the_admin_area_has_a_hole(
+    stack: StackUnderTest, proxy: str, finding: Finding, tmp_path: Path
+) -> None:
     stack.serve("granian", "asgi")
     with reached_by(stack, ".."), stock.proxy(stack, proxy, STOCK[proxy], tmp_path) as one:
         connection = HTTPConnection(one.address, 8080, timeout=20)
@@ -251,7 +256,7 @@ def test_a_stock_rule_for_the_admin_area_has_a_hole(stack: Stack, proxy: str, fi
     finding["stock"] = ["/admin/.."]
 
 
-def test_nobody_is_let_in_by_default(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_nobody_is_let_in_by_default(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     stack.serve("granian", "asgi")
     with reached_by(stack), stack.variant(proxy, ADMIN_USER="", ADMIN_PASSWORD_HASH="") as address:
         for headers in (ACCOUNT, *STRANGERS.values()):
@@ -259,7 +264,7 @@ def test_nobody_is_let_in_by_default(stack: Stack, proxy: str, finding: Finding)
     finding.setdefault("default", {})[proxy] = 403
 
 
-def test_a_setting_that_cannot_be_read_opens_nothing(stack: Stack) -> None:
+def test_a_setting_that_cannot_be_read_opens_nothing(stack: StackUnderTest) -> None:
     # Traefik leaves a rule out that it cannot make, and goes on; the others do not start.
     stack.serve("granian", "asgi")
     with reached_by(stack), stack.variant("traefik", ADMIN_ALLOW="everybody") as address:
@@ -268,7 +273,7 @@ def test_a_setting_that_cannot_be_read_opens_nothing(stack: Stack) -> None:
 
 
 @pytest.fixture(scope="module")
-def hashed(stack: Stack) -> str:
+def hashed(stack: StackUnderTest) -> str:
     """What the command in .env.example makes of `another password`."""
     example = (ROOT / ".env.example").read_text()
     command = re.search(r"^# docker compose run (.* hash-password .*)$", example, re.MULTILINE)
@@ -276,15 +281,15 @@ def hashed(stack: Stack) -> str:
     return stack.compose.run("run", "-T", *command[1].split(), "--plaintext", "another password").strip()
 
 
-def test_the_hash_of_the_example_opens_the_area(stack: Stack, proxy: str, hashed: str) -> None:
+def test_the_hash_of_the_example_opens_the_area(stack: StackUnderTest, proxy: str, hashed: str) -> None:
     stack.serve("granian", "asgi")
     with reached_by(stack, "x"), stack.variant(proxy, ADMIN_USER="eve", ADMIN_PASSWORD_HASH=hashed) as address:
         assert status(stack, address, basic("eve", "another password")) == 200
-        assert status(stack, address, basic("eve", live.ADMIN[1])) == 401
+        assert status(stack, address, basic("eve", ADMIN[1])) == 401
         assert status(stack, address, ACCOUNT) == 401
 
 
-def test_an_account_opens_nothing_from_an_address_that_is_not_allowed(stack: Stack, proxy: str) -> None:
+def test_an_account_opens_nothing_from_an_address_that_is_not_allowed(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("granian", "asgi")
     allowed = {"X-Forwarded-For": "192.0.2.7", "X-Real-IP": "192.0.2.7", "Forwarded": "for=192.0.2.7"}
     with reached_by(stack), stack.variant(proxy, ADMIN_ALLOW="192.0.2.0/24 2001:db8::/32") as address:
@@ -295,7 +300,7 @@ def test_an_account_opens_nothing_from_an_address_that_is_not_allowed(stack: Sta
         assert status(stack, address, {}) == 401, "the right address opens nothing without the account"
 
 
-def status(stack: Stack, address: str, headers: dict[str, str]) -> int:
+def status(stack: StackUnderTest, address: str, headers: dict[str, str]) -> int:
     connection = stack.connection(address)
     try:
         connection.request("GET", "/admin/x", headers=headers)
@@ -309,18 +314,20 @@ def conclude(found: Finding) -> Conclusion:
     asked = found["applications"]
     kept = all(
         found["default"].get(proxy) == 403
-        and sorted(found["versions"].get(proxy, [])) == sorted(live.versions(proxy))
+        and sorted(found["versions"].get(proxy, [])) == sorted(spoken_versions(proxy))
         and proxy in found["tunnel"]
-        for proxy in EVERY_PROXY
+        for proxy in PROXIES
     )
     evidence = (
-        f"{len(SPELLINGS)} spellings of `/admin/x` without credentials, through {' and '.join(PROXIES)} "
-        f"to {len(asked)} pairs of server and application and through all {len(EVERY_PROXY)} to "
-        f"{list(asked.values()).count(len(EVERY_PROXY))}, over every HTTP version they speak and into an "
+        f"{len(SPELLINGS)} spellings of `/admin/x` without credentials, through {' and '.join(DEFAULT_PROXIES)} "
+        f"to {len(asked)} pairs of server and application and through all {len(PROXIES)} to "
+        f"{list(asked.values()).count(len(PROXIES))}, over every HTTP version they speak and into an "
         "`Upgrade: h2c` tunnel: the application's handler was reached by none, and by every control with the account. "
         f"A stock rule for `/admin/` lets {', '.join(f'`{path}`' for path in found['stock'])} through."
     )
-    rows = [[f"`{path}`", *(str(of.get(proxy, "")) for proxy in EVERY_PROXY)] for path, of in found["answers"].items()]
+    rows = [
+        [f"`{path}`", *(str(of.get(proxy, "")) for proxy in PROXIES)] for path, of in found["answers"].items()
+    ]
     note = "Without credentials, in front of granian and the bare ASGI application: 400 and 401 are the proxy's words."
-    table = Table("What each spelling is answered", ["path", *EVERY_PROXY], rows, note)
+    table = Table("What each spelling is answered", ["path", *PROXIES], rows, note)
     return Conclusion("holds" if kept else "holds with a limit", evidence, (table,))

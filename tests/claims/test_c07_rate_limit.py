@@ -11,10 +11,9 @@ import pytest
 
 from stack import proxies
 from stack.proxies import RATE_LIMIT
-from tests import live
 from tests.claims import Claim, Conclusion, Finding
 from tests.claims.duties import lacks
-from tests.live import EVERY_PROXY, Stack
+from tests.support.stack import IMAGES, PROXIES, StackUnderTest
 
 CLAIM = Claim("C07", "The web server limits the rate of a client")
 RATE, BURST, SECONDS = 10, 20, 5
@@ -24,7 +23,7 @@ SPELLINGS = ("/login", "//login", "/%6cogin", "/login?a=1")
 
 
 @pytest.fixture(autouse=True)
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server will do."""
     stack.serve("granian", "asgi")
 
@@ -59,11 +58,11 @@ print(json.dumps([connection.sock.getsockname()[0], seen]))
 
 
 @pytest.mark.parametrize("proxy", proxies.having(RATE_LIMIT))
-def test_a_client_gets_its_rate_and_no_more(stack: Stack, proxy: str, finding: Finding) -> None:
+def test_a_client_gets_its_rate_and_no_more(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     with stack.variant(proxy, LOGIN_RATE=str(RATE)) as address:
         connection = stack.connection(address)
         command = ["docker", "run", "--rm", "--network", f"{stack.compose.project}_edge", "--entrypoint", "python3"]
-        command += [f"{live.IMAGES}-app", "-c", OTHER, address, stack.ca.read_text()]
+        command += [f"{IMAGES}-app", "-c", OTHER, address, stack.ca.read_text()]
         statuses: list[int] = []
         began = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
@@ -95,7 +94,7 @@ def test_a_client_gets_its_rate_and_no_more(stack: Stack, proxy: str, finding: F
 
 @pytest.mark.parametrize("proxy", proxies.lacking(RATE_LIMIT))
 def test_a_proxy_without_a_rate_limit_lets_everything_pass(
-    stack: Stack, proxy: str, finding: Finding, tmp_path: Path
+    stack: StackUnderTest, proxy: str, finding: Finding, tmp_path: Path
 ) -> None:
     connection = stack.connection(stack.address(proxy, "edge"))
     assert {post(connection)[0] for _ in range(100)} == {200}
@@ -106,7 +105,7 @@ def test_a_proxy_without_a_rate_limit_lets_everything_pass(
 
 def conclude(found: Finding) -> Conclusion:
     """Holds if every proxy has a limit within a tenth of what is set; with a limit where some have none."""
-    have = [proxy for proxy in EVERY_PROXY if abs(found["rate"].get(proxy, 0) - RATE) <= RATE / 10]
+    have = [proxy for proxy in PROXIES if abs(found["rate"].get(proxy, 0) - RATE) <= RATE / 10]
     without = found.get("without", {})
     evidence = (
         f"Set to {RATE} logins a second: "

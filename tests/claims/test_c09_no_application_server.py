@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import meter
+from loadtests.run import engine_counters
 from stack.compose import LABEL
-from tests import live
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, stock
-from tests.live import Stack, eventually
+from tests.support.engine import docker
+from tests.support.stack import IMAGES, StackUnderTest, is_open
 
 CLAIM = Claim("C09", "Languages such as Go and Rust need no application server: the HTTP server is in the program")
 REQUESTS, ROUNDS = 500, 5
@@ -38,10 +39,10 @@ def cost(containers: list[str], address: str, port: int, path: str) -> float:
     """CPU of the containers together for one request, in µs, over one window of REQUESTS on one connection."""
     connection = http.client.HTTPConnection(address, port, timeout=10)
     try:
-        before = meter.cpu_seconds(*containers)
+        before = engine_counters.cpu_seconds(*containers)
         for _ in range(REQUESTS):
             ask(connection, path)
-        after = meter.cpu_seconds(*containers)
+        after = engine_counters.cpu_seconds(*containers)
     finally:
         connection.close()
     return (after - before) / REQUESTS * 1e6
@@ -49,14 +50,14 @@ def cost(containers: list[str], address: str, port: int, path: str) -> float:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["caddy", "nginx"])
-def test_a_web_server_answers_by_itself(stack: Stack, kind: str, finding: Finding, tmp_path: Path) -> None:
+def test_a_web_server_answers_by_itself(stack: StackUnderTest, kind: str, finding: Finding, tmp_path: Path) -> None:
     stack.serve("granian", "asgi")
     with stock.proxy(stack, kind, BOTH[kind], tmp_path) as one:
         connection = http.client.HTTPConnection(one.address, 8080, timeout=10)
         assert ask(connection, "/own") == HELLO.encode()
         assert ask(connection, "/") == f"{HELLO}\n".encode()
         connection.close()
-        processes = set(live.docker("exec", one.container, "sh", "-c", "cat /proc/[0-9]*/comm").split()) - {"sh", "cat"}
+        processes = set(docker("exec", one.container, "sh", "-c", "cat /proc/[0-9]*/comm").split()) - {"sh", "cat"}
         own, proxied = [], []
         for _ in range(ROUNDS):  # interleaved: what disturbs the machine disturbs both
             own.append(cost([one.container, stack.app()], one.address, 8080, "/own"))
@@ -65,8 +66,8 @@ def test_a_web_server_answers_by_itself(stack: Stack, kind: str, finding: Findin
 
 
 @pytest.mark.long
-def test_granian_answers_a_file_without_python(stack: Stack, finding: Finding) -> None:
-    command = ["run", "--detach", "--label", f"{LABEL}.project={stack.compose.project}", f"{live.IMAGES}-app"]
+def test_granian_answers_a_file_without_python(stack: StackUnderTest, finding: Finding) -> None:
+    command = ["run", "--detach", "--label", f"{LABEL}.project={stack.compose.project}", f"{IMAGES}-app"]
     command += [
         "granian",
         "--interface",
@@ -78,11 +79,11 @@ def test_granian_answers_a_file_without_python(stack: Stack, finding: Finding) -
         "--static-path-mount",
         "/srv/apps/static",
     ]
-    container = live.docker(*command, "apps.asgi.bare:app")
+    container = docker(*command, "apps.asgi.bare:app")
     try:
         template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         address = stack.compose.inspect(container, template)
-        assert eventually(lambda: live.is_open(address, 8000), 20), stack.compose.logs(container)
+        assert wait_until(lambda: is_open(address, 8000), 20), stack.compose.logs(container)
         connection = http.client.HTTPConnection(address, 8000, timeout=10)
         assert ask(connection, "/static/hello.txt").startswith(b"A static file")
         connection.close()
@@ -91,7 +92,7 @@ def test_granian_answers_a_file_without_python(stack: Stack, finding: Finding) -
             own.append(cost([container], address, 8000, "/static/hello.txt"))
             python.append(cost([container], address, 8000, "/"))
     finally:
-        live.docker("rm", "--force", container, check=False)
+        docker("rm", "--force", container, check=False)
     finding["granian"] = {"own": own, "with": python, "what": "the application in it"}
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.claims import Claim, Conclusion, Finding, Table, alone
-from tests.claims.alone import Servers
-from tests.live import Stack, docker, pairs
+from apps import serve
+from tests.claims import Claim, Conclusion, Finding, Table, single_server
+from tests.claims.single_server import SingleServers
+from tests.support.engine import docker
+from tests.support.stack import StackUnderTest
 
 CLAIM = Claim(
     "C10",
@@ -48,9 +50,11 @@ def masked(key: str, kind: str, value: str, own: dict[str, str]) -> str:
 
 
 @pytest.mark.long
-def test_every_server_hands_over_the_request_and_each_in_its_own_words(servers: Servers, finding: Finding) -> None:
-    for server, interface in pairs():
-        with servers.serving(server, interface, alone.PROBES / f"raw_{interface}.py") as one:
+def test_every_server_hands_over_the_request_and_each_in_its_own_words(
+    servers: SingleServers, finding: Finding
+) -> None:
+    for server, interface in serve.pairs():
+        with servers.serving(server, interface, single_server.PROBES / f"raw_{interface}.py") as one:
             seen = json.loads(one.raw(REQUEST).partition(b"\r\n\r\n")[2])
             own = {one.container[:12]: "its host name", one.address: "its address"}
             gateway = docker("inspect", "--format", "{{.NetworkSettings.Gateway}}", one.container)
@@ -64,8 +68,8 @@ def test_every_server_hands_over_the_request_and_each_in_its_own_words(servers: 
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_through_the_gateway_they_are_the_same_request(stack: Stack, finding: Finding) -> None:
-    for server, interface in pairs():
+def test_through_the_gateway_they_are_the_same_request(stack: StackUnderTest, finding: Finding) -> None:
+    for server, interface in serve.pairs():
         stack.serve(server, interface)
         answer = stack.get("nginx", "/request/caf%C3%A9%20x?a=1&b=%20+c", headers={"X-MiXed": "One"}).json()
         said = {key: answer[key] for key in SAME} | {"client": answer["client"][0]}

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
-from tests.claims.alone import Alone, Servers
+from apps import serve
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, load, single_server
+from tests.claims.single_server import SingleServer, SingleServers
+from tests.support.engine import docker
 
 CLAIM = Claim(
     "C11",
@@ -17,13 +18,13 @@ CLAIM = Claim(
     also=("test_sigterm_lets_the_request_in_flight_finish",),
 )
 SIGNALS = ("TTIN", "TTOU", "HUP", "QUIT", "TERM")
-GRACE = 20  # as alone.SETTINGS says: after that a server may kill
+GRACE = 20  # as single_server.SETTINGS says: after that a server may kill
 # Seconds without a change after which there will be none: granian replaces a worker every 3.5 s.
 PATIENCE = {"TTIN": 5, "TTOU": 5, "HUP": 10, "QUIT": GRACE + 8, "TERM": GRACE + 8}
-WORKERS = 2  # as alone.SETTINGS says
+WORKERS = 2  # as single_server.SETTINGS says
 
 
-def events(one: Alone) -> dict[str, int]:
+def events(one: SingleServer) -> dict[str, int]:
     """What the application said, by event; for each event also how many processes said it."""
     lines = [line.split() for line in one.logs().splitlines() if line.startswith("life: ")]
     found = Counter(line[1] for line in lines)
@@ -33,19 +34,22 @@ def events(one: Alone) -> dict[str, int]:
 
 
 @pytest.mark.long
-def test_start_and_stop_reach_the_application(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(server, interface, alone.APPS / interface / "life.py") for server, interface in live.pairs()]
+def test_start_and_stop_reach_the_application(servers: SingleServers, finding: Finding) -> None:
+    ones = [
+        servers.start(server, interface, single_server.APPS / interface / "life.py")
+        for server, interface in serve.pairs()
+    ]
     try:
-        finding["lives"] = dict(alone.at_once(lived, ones))
+        finding["lives"] = dict(single_server.at_once(lived, ones))
     finally:
         servers.remove(*ones)
 
 
-def lived(one: Alone) -> tuple[str, dict[str, Any]]:
+def lived(one: SingleServer) -> tuple[str, dict[str, Any]]:
     """One life: started, asked, stopped as Docker stops."""
     one.ready()
     began = time.monotonic()
-    live.docker("stop", "--time", "30", one.container)
+    docker("stop", "--time", "30", one.container)
     took = time.monotonic() - began
     found = events(one)
     assert found["import"] >= one.workers, "the application was not there"
@@ -54,15 +58,15 @@ def lived(one: Alone) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.long
 @pytest.mark.timeout(500)
-def test_what_each_signal_does(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(server, interface) for server, interface in live.pairs()]
+def test_what_each_signal_does(servers: SingleServers, finding: Finding) -> None:
+    ones = [servers.start(server, interface) for server, interface in serve.pairs()]
     try:
-        finding["signals"] = dict(alone.at_once(lambda one: signalled(servers, one), ones, 4))
+        finding["signals"] = dict(single_server.at_once(lambda one: signalled(servers, one), ones, 4))
     finally:
         servers.stop()
 
 
-def signalled(servers: Servers, one: Alone) -> tuple[str, dict[str, Any]]:
+def signalled(servers: SingleServers, one: SingleServer) -> tuple[str, dict[str, Any]]:
     """Each signal in turn, to the main process of a server that no earlier one has changed."""
     found: dict[str, Any] = {}
     for name in SIGNALS:
@@ -77,7 +81,7 @@ def signalled(servers: Servers, one: Alone) -> tuple[str, dict[str, Any]]:
     return one.name, found
 
 
-def effect(one: Alone, name: str, before: alone.Family) -> dict[str, Any]:
+def effect(one: SingleServer, name: str, before: single_server.Family) -> dict[str, Any]:
     """What one signal does; under HUP also what clients lose."""
     answers: list[load.Answer] = []
     over = threading.Event()
@@ -87,7 +91,7 @@ def effect(one: Alone, name: str, before: alone.Family) -> dict[str, Any]:
 
         def ask(keep_alive: bool) -> None:
             while not over.is_set():
-                answers.extend(alone.ask(target, "/process", 2, keep_alive, seconds=1, pause=0.03))
+                answers.extend(single_server.ask(target, "/process", 2, keep_alive, seconds=1, pause=0.03))
 
         clients = [threading.Thread(target=ask, args=(keep,), daemon=True) for keep in (True, False)]
         for client in clients:
@@ -103,7 +107,7 @@ def effect(one: Alone, name: str, before: alone.Family) -> dict[str, Any]:
     return {"what": what} | ({"asked": len(answers), "lost": lost} if name == "HUP" else {})
 
 
-def outcome(one: Alone, before: alone.Family, patience: float) -> str:
+def outcome(one: SingleServer, before: single_server.Family, patience: float) -> str:
     """What becomes of the processes, once it has been the same for a while; a change that has an end is soon clear."""
     old, began = set(before.pids), time.monotonic()
     last, since = "ignored", began
@@ -119,7 +123,7 @@ def outcome(one: Alone, before: alone.Family, patience: float) -> str:
     raise AssertionError(f"{one.name} does not come to rest: {last}")
 
 
-def described(one: Alone, old: set[int]) -> str:
+def described(one: SingleServer, old: set[int]) -> str:
     """The processes now, against those before."""
     state = one.state()
     if state != "running":
@@ -136,8 +140,8 @@ def described(one: Alone, old: set[int]) -> str:
 
 
 @pytest.mark.long
-def test_dockers_init_keeps_ttin_from_the_server(servers: Servers, finding: Finding) -> None:
-    with servers.serving("gunicorn", "wsgi", **alone.SETTINGS) as one:
+def test_dockers_init_keeps_ttin_from_the_server(servers: SingleServers, finding: Finding) -> None:
+    with servers.serving("gunicorn", "wsgi", **single_server.SETTINGS) as one:
         one.ready()
         one.signal("TTIN")
         finding["TTIN through init"] = outcome(one, one.top(), PATIENCE["TTIN"])

@@ -5,9 +5,9 @@ from statistics import median
 
 import pytest
 
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
-from tests.claims.alone import Alone, Servers
+from apps import serve
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, load, single_server
+from tests.claims.single_server import SingleServer, SingleServers
 
 CLAIM = Claim(
     "C12",
@@ -21,21 +21,21 @@ SCALES = 1.5  # four workers against one, at least: on a shared socket one may t
 
 
 @pytest.mark.long
-def test_every_worker_gets_requests(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(*pair, WORKERS="4") for pair in alone.with_workers()]
+def test_every_worker_gets_requests(servers: SingleServers, finding: Finding) -> None:
+    ones = [servers.start(*pair, WORKERS="4") for pair in single_server.with_workers()]
     try:
         for one in ones:
             workers = one.ready().look().pids
-            answers = alone.ask(one.target, "/process", 32, keep_alive=False, requests=REQUESTS)
+            answers = single_server.ask(one.target, "/process", 32, keep_alive=False, requests=REQUESTS)
             assert {answer.status for answer in answers} == {200}
             finding.setdefault("shares", {})[one.name] = load.shares(answers, workers)
     finally:
         servers.remove(*ones)
-    finding["without workers"] = [" ".join(pair) for pair in live.pairs() if alone.has_one_process(*pair)]
+    finding["without workers"] = [" ".join(pair) for pair in serve.pairs() if single_server.has_one_process(*pair)]
 
 
 @pytest.mark.long
-def test_more_workers_have_more_requests_at_a_time(servers: Servers, finding: Finding) -> None:
+def test_more_workers_have_more_requests_at_a_time(servers: SingleServers, finding: Finding) -> None:
     """Workers of one thread, so that only workers can make a difference; requests that wait, so that cores cannot."""
     ones = [servers.start(*pair, WORKERS=number, THREADS="1") for pair in ONE_AT_A_TIME for number in NUMBERS]
     try:
@@ -48,10 +48,10 @@ def test_more_workers_have_more_requests_at_a_time(servers: Servers, finding: Fi
         servers.remove(*ones)
 
 
-def at_a_time(one: Alone) -> float:
+def at_a_time(one: SingleServer) -> float:
     """How many requests of a tenth of a second it has at a time, when asked for sixteen."""
     began = time.monotonic()
-    answers = alone.ask(one.target, "/wait/100", 16, keep_alive=False, requests=16)
+    answers = single_server.ask(one.target, "/wait/100", 16, keep_alive=False, requests=16)
     assert {answer.status for answer in answers} == {200}
     return round(len(answers) * 0.1 / (time.monotonic() - began), 1)
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, database, protocols
-from tests.claims.alone import Alone, Servers
+from apps import serve
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, database, protocols, single_server
+from tests.claims.single_server import SingleServer, SingleServers
+from tests.support.engine import docker
 
 CLAIM = Claim("C13", "The application server manages connections and sessions, of users and to the database")
 SIZE = 3  # as in apps/*/life.py
@@ -20,20 +22,20 @@ REFUSALS = ("remaining connection slots are reserved", "sorry, too many clients 
 
 
 @pytest.mark.long
-def test_each_worker_opens_a_pool_of_its_own_and_closes_it(servers: Servers, finding: Finding) -> None:
+def test_each_worker_opens_a_pool_of_its_own_and_closes_it(servers: SingleServers, finding: Finding) -> None:
     """A SQLite pool of three: its open files are counted in /proc, its openings and closings are said by the app."""
     ones = []
     try:
-        for server, interface in live.pairs():
-            more = {} if alone.has_one_process(server, interface) else {"WORKERS": str(WORKERS)}
-            ones.append(servers.start(server, interface, alone.APPS / interface / "life.py", **more))
-        finding["pools"] = dict(alone.at_once(pooled, ones))
+        for server, interface in serve.pairs():
+            more = {} if single_server.has_one_process(server, interface) else {"WORKERS": str(WORKERS)}
+            ones.append(servers.start(server, interface, single_server.APPS / interface / "life.py", **more))
+        finding["pools"] = dict(single_server.at_once(pooled, ones))
     finally:
         servers.remove(*ones)
 
 
 @pytest.fixture(scope="module")
-def pools(servers: Servers) -> Servers:
+def pools(servers: SingleServers) -> SingleServers:
     """The servers, and the images with PostgreSQL and with its driver."""
     database.build()
     protocols.build_image()
@@ -41,31 +43,31 @@ def pools(servers: Servers) -> Servers:
 
 
 @pytest.mark.long
-def test_postgresql_counts_a_pool_for_each_worker(pools: Servers, finding: Finding) -> None:
+def test_postgresql_counts_a_pool_for_each_worker(pools: SingleServers, finding: Finding) -> None:
     """Counted by the database: before a request, after many, and after the server's end."""
-    ones: list[Alone] = []
+    ones: list[SingleServer] = []
     with database.run(most=100) as base:
         finding["postgresql"] = base.ask("SHOW server_version").split()[0]
         settings = base.environment | {"POOL_SECONDS": "60"}
         try:
             for server, interface in POSTGRES_SERVERS:
-                app = alone.APPS / interface / "pool.py"
+                app = single_server.APPS / interface / "pool.py"
                 for workers in POSTGRES_WORKERS:
                     more = settings | {"WORKERS": str(workers), "PGAPPNAME": f"{server} {interface} {workers}"}
                     ones.append(pools.start(server, interface, app, image=protocols.IMAGE, **more))
 
-            def counted(one: Alone) -> dict[str, Any]:
+            def counted(one: SingleServer) -> dict[str, Any]:
                 name = f"{one.name} {one.workers}"
-                live.eventually(lambda: base.connections(name) >= SIZE * one.workers, 60)
+                wait_until(lambda: base.connections(name) >= SIZE * one.workers, 60)
                 before = base.connections(name)
                 one.ready()
                 during = base.connections(name)
-                live.docker("stop", "--time", "30", one.container)
-                live.eventually(lambda: not base.connections(name), 30)
+                docker("stop", "--time", "30", one.container)
+                wait_until(lambda: not base.connections(name), 30)
                 found = {"before a request": before, "during": during, "after the end": base.connections(name)}
                 return {"server": one.name, "workers": one.workers} | found
 
-            finding["connections"] = alone.at_once(counted, ones)
+            finding["connections"] = single_server.at_once(counted, ones)
         finally:
             pools.remove(*ones)
     for one in finding["connections"]:
@@ -73,7 +75,7 @@ def test_postgresql_counts_a_pool_for_each_worker(pools: Servers, finding: Findi
 
 
 @pytest.mark.long
-def test_a_pool_too_many_is_refused(pools: Servers, finding: Finding) -> None:
+def test_a_pool_too_many_is_refused(pools: SingleServers, finding: Finding) -> None:
     """Four workers want twelve connections of a database that has seven to give: ten, of which it keeps three."""
     finding["limit"] = {}
     with database.run(most=10) as base:
@@ -82,7 +84,9 @@ def test_a_pool_too_many_is_refused(pools: Servers, finding: Finding) -> None:
         for server, interface in POSTGRES_SERVERS:
             name, before = f"{server} {interface}", refusals(base.logs())
             more = base.environment | {"POOL_SECONDS": "5", "WORKERS": str(WORKERS), "PGAPPNAME": name}
-            one = pools.start(server, interface, alone.APPS / interface / "pool.py", image=protocols.IMAGE, **more)
+            one = pools.start(
+                server, interface, single_server.APPS / interface / "pool.py", image=protocols.IMAGE, **more
+            )
             try:
                 ended, most = until_the_end(one, base)
                 finding["limit"][name] = {
@@ -93,7 +97,7 @@ def test_a_pool_too_many_is_refused(pools: Servers, finding: Finding) -> None:
                     "ended": ended,
                 }
                 pools.remove(one)
-                assert live.eventually(lambda name=name: not base.connections(name), 30), "connections are left"
+                assert wait_until(lambda name=name: not base.connections(name), 30), "connections are left"
             finally:
                 pools.remove(one)
     for name, found in finding["limit"].items():
@@ -106,7 +110,7 @@ def refusals(log: str) -> int:
     return sum(any(refusal in line for refusal in REFUSALS) for line in log.splitlines())
 
 
-def until_the_end(one: Alone, base: database.Database) -> tuple[bool, int]:
+def until_the_end(one: SingleServer, base: database.Database) -> tuple[bool, int]:
     """Whether a server ended by itself within a minute and a half, and the most connections it was seen to have."""
     seen: list[int] = []
 
@@ -114,23 +118,23 @@ def until_the_end(one: Alone, base: database.Database) -> tuple[bool, int]:
         seen.append(base.connections(one.name))
         return one.state().startswith("exited")
 
-    return bool(live.eventually(ended, 90)), max(seen)
+    return bool(wait_until(ended, 90)), max(seen)
 
 
-def pooled(one: Alone) -> tuple[str, dict[str, Any]]:
+def pooled(one: SingleServer) -> tuple[str, dict[str, Any]]:
     """The pool of one server, before its first request, after many, and after its end."""
-    live.eventually(lambda: opened(one), 20)  # daphne waits for a request
+    wait_until(lambda: opened(one), 20)  # daphne waits for a request
     early = files(one)
     one.ready()
     seen: Counter[int] = Counter()
     counters: dict[int, int] = {}
-    for answer in alone.ask(one.target, "/cache/public", 8, keep_alive=False, requests=100):
+    for answer in single_server.ask(one.target, "/cache/public", 8, keep_alive=False, requests=100):
         page = json.loads(answer.body)
         seen[page["pid"]] += 1
         counters[page["pid"]] = max(counters.get(page["pid"], 0), page["serial"])
     assert counters == dict(seen), "a worker counts what it answered itself"
     during = files(one)
-    live.docker("stop", "--time", "30", one.container)
+    docker("stop", "--time", "30", one.container)
     said = [line.split()[1:] for line in one.logs().splitlines() if line.startswith("life: ")]
     times = {event: Counter(pid for what, pid in said if what == event) for event in ("open", "close")}
     return one.name, {
@@ -143,12 +147,12 @@ def pooled(one: Alone) -> tuple[str, dict[str, Any]]:
     }
 
 
-def opened(one: Alone) -> bool:
+def opened(one: SingleServer) -> bool:
     """Whether every worker has opened its pool."""
     return one.logs().count("life: open") >= one.workers
 
 
-def files(one: Alone) -> list[int]:
+def files(one: SingleServer) -> list[int]:
     """How often each process that has the database open has it open."""
     family = one.look()
     assert family.main

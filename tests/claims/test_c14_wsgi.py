@@ -15,9 +15,10 @@ import pytest
 from apps import serve
 from apps.examples import ref
 from stack import ROOT
-from tests.claims import Claim, Conclusion, Finding, Table, alone
-from tests.claims.alone import Alone, Servers
-from tests.live import eventually, free_port
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, Table, single_server
+from tests.claims.single_server import SingleServer, SingleServers
+from tests.support.stack import free_port
 from tests.test_apps import application
 
 CLAIM = Claim(
@@ -65,12 +66,12 @@ def test_the_judge_accepts_every_application_here(name: str, finding: Finding) -
 def test_the_reference_server_runs_the_documents_example(name: str, finding: Finding) -> None:
     """A real process of this Python; the second version prints what it was handed."""
     port = free_port()
-    command = [sys.executable, str(alone.EXAMPLES / f"{name}.py")]
+    command = [sys.executable, str(single_server.EXAMPLES / f"{name}.py")]
     with subprocess.Popen(
         command, cwd=ROOT, env={"PORT": str(port)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
-            answer = eventually(lambda: knock(port), 30)
+            answer = wait_until(lambda: knock(port), 30)
             assert process.poll() is None and answer == (200, "text/plain", b"Hello world!")
         finally:
             process.kill()
@@ -97,9 +98,9 @@ def knock(port: int) -> tuple[int, str | None, bytes] | None:
 
 
 @pytest.mark.long
-def test_the_judge_sits_between_every_server_and_an_application(servers: Servers, finding: Finding) -> None:
-    for server in alone.with_interface("wsgi"):
-        with servers.serving(server, "wsgi", alone.PROBES / "judged.py") as one:
+def test_the_judge_sits_between_every_server_and_an_application(servers: SingleServers, finding: Finding) -> None:
+    for server in single_server.with_interface("wsgi"):
+        with servers.serving(server, "wsgi", single_server.PROBES / "judged.py") as one:
             heard: dict[str, list[str]] = {}
             for method, path, body in REQUESTS:
                 before = len(objections(one))
@@ -110,7 +111,7 @@ def test_the_judge_sits_between_every_server_and_an_application(servers: Servers
             finding.setdefault("objections", {})[server] = heard
 
 
-def objections(one: Alone) -> list[str]:
+def objections(one: SingleServer) -> list[str]:
     """What the judge has said so far, without the names of objects."""
     said = [json.loads(line.partition("JUDGED ")[2]) for line in one.logs().splitlines() if "JUDGED " in line]
     return [re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "…", words) for words in said]

@@ -3,8 +3,8 @@
 import pytest
 
 from apps import contract
-from tests.claims import Claim, Conclusion, Finding, Table, alone
-from tests.claims.alone import Servers
+from tests.claims import Claim, Conclusion, Finding, Table, single_server
+from tests.claims.single_server import SingleServers
 
 CLAIM = Claim(
     "C15",
@@ -16,19 +16,19 @@ NOTE = "Upstream on hypercorn: pgjones/hypercorn#331; on granian and generators:
 
 
 @pytest.mark.long
-def test_every_wsgi_server_runs_the_documents_example(servers: Servers, finding: Finding) -> None:
-    for server in alone.with_interface("wsgi"):
-        with servers.serving(server, "wsgi", alone.EXAMPLES / "ref.py") as one:
+def test_every_wsgi_server_runs_the_documents_example(servers: SingleServers, finding: Finding) -> None:
+    for server in single_server.with_interface("wsgi"):
+        with servers.serving(server, "wsgi", single_server.EXAMPLES / "ref.py") as one:
             answer = one.get("/any/path")
             good = (answer.status, answer.headers["content-type"], answer.body) == (200, "text/plain", b"Hello world!")
         finding.setdefault("example", {})[server] = good
 
 
 @pytest.mark.long
-def test_every_wsgi_server_keeps_the_contract_but_for_what_is_named(servers: Servers, finding: Finding) -> None:
+def test_every_wsgi_server_keeps_the_contract_but_for_what_is_named(servers: SingleServers, finding: Finding) -> None:
     """Without a proxy; chunked bodies reach the server as they reach it behind Caddy."""
     names = {check.name for check in contract.CHECKS}
-    for server in alone.with_interface("wsgi"):
+    for server in single_server.with_interface("wsgi"):
         with servers.serving(server, "wsgi") as one:
             faults = contract.verify(one.send)
         named = set(contract.differences(server, "wsgi", "caddy", "1.1")) & names
@@ -37,10 +37,10 @@ def test_every_wsgi_server_keeps_the_contract_but_for_what_is_named(servers: Ser
 
 
 @pytest.mark.long
-def test_which_servers_wait_for_an_application_to_begin(servers: Servers, finding: Finding) -> None:
+def test_which_servers_wait_for_an_application_to_begin(servers: SingleServers, finding: Finding) -> None:
     """PEP 3333: a server must not assume that `start_response` was called before it asks for the first piece."""
-    for server in alone.with_interface("wsgi"):
-        with servers.serving(server, "wsgi", alone.PROBES / "lazy.py") as one:
+    for server in single_server.with_interface("wsgi"):
+        with servers.serving(server, "wsgi", single_server.PROBES / "lazy.py") as one:
             answer = one.get("/")
         assert answer.body == b"lazy"
         finding.setdefault("lazy", {})[server] = [answer.status, answer.headers.get("x-lazy")]

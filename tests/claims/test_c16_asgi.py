@@ -6,8 +6,8 @@ import time
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.claims import Claim, Conclusion, Finding, Table, alone, listeners
-from tests.claims.alone import Alone, Servers
+from tests.claims import Claim, Conclusion, Finding, Table, listeners, single_server
+from tests.claims.single_server import SingleServer, SingleServers
 
 CLAIM = Claim(
     "C16",
@@ -25,9 +25,9 @@ EVENTS, PAUSE = 8, 0.15
 
 @pytest.mark.long
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
-def test_what_stays_open_on_every_server(servers: Servers, interface: str, finding: Finding) -> None:
+def test_what_stays_open_on_every_server(servers: SingleServers, interface: str, finding: Finding) -> None:
     """A WebSocket; a stream of events, as they happen; and a crowd of listeners, with one worker of two threads."""
-    for server in alone.with_interface(interface):
+    for server in single_server.with_interface(interface):
         with servers.serving(server, interface, THREADS=str(THREADS)) as one:
             status = one.status(UPGRADE)
             if status == 101:
@@ -45,7 +45,7 @@ async def echoes(url: str) -> bool:
         return await asyncio.wait_for(websocket.recv(), 10) == "olá"
 
 
-def ahead(one: Alone) -> float:
+def ahead(one: SingleServer) -> float:
     """How many seconds before the last event the first one came."""
     connection = one.connection()
     connection.request("GET", f"/events/{EVENTS}?pause={PAUSE * 1000:.0f}")

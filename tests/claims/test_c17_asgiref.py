@@ -6,10 +6,11 @@ import tomllib
 
 import pytest
 
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, alone
-from tests.claims.alone import Servers
-from tests.live import eventually
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, single_server
+from tests.claims.single_server import SingleServers
+from tests.support.engine import docker
+from tests.support.stack import IMAGES
 
 CLAIM = Claim("C17", "`asgiref` has no server, so Uvicorn runs the example")
 INSPECT = """
@@ -36,10 +37,10 @@ print(json.dumps({
 """
 
 
-def test_asgiref_has_nothing_that_listens(servers: Servers, finding: Finding) -> None:
+def test_asgiref_has_nothing_that_listens(servers: SingleServers, finding: Finding) -> None:
     """Its installed files, and what happens to the one class that is called a server."""
-    image = f"{live.IMAGES}-app"
-    said = live.docker("run", "--rm", "--network", "none", "--entrypoint", "python3", image, "-c", INSPECT)
+    image = f"{IMAGES}-app"
+    said = docker("run", "--rm", "--network", "none", "--entrypoint", "python3", image, "-c", INSPECT)
     seen = json.loads(said.splitlines()[-1])
     assert seen.pop("control"), "the same search does find what listens in Uvicorn"
     finding["asgiref"] = seen
@@ -48,16 +49,16 @@ def test_asgiref_has_nothing_that_listens(servers: Servers, finding: Finding) ->
 def test_the_example_names_what_it_needs() -> None:
     """Its inline metadata (PEP 723): a tool that reads it, such as uv, installs Uvicorn for it."""
     for name, needs in (("aref", ["uvicorn"]), ("aref_mid", ["uvicorn", "timing-asgi"])):
-        text = (alone.EXAMPLES / f"{name}.py").read_text()
+        text = (single_server.EXAMPLES / f"{name}.py").read_text()
         block = re.search(r"^# /// script\n((?:#.*\n)+?)# ///$", text, re.MULTILINE)
         assert block
         assert tomllib.loads(re.sub(r"^# ?", "", block[1], flags=re.MULTILINE))["dependencies"] == needs
 
 
-def test_uvicorn_runs_the_example_and_prints_the_scope(servers: Servers, finding: Finding) -> None:
+def test_uvicorn_runs_the_example_and_prints_the_scope(servers: SingleServers, finding: Finding) -> None:
     with servers.script("python3", "apps/examples/aref.py") as one:
         answer = one.ask_inside("/some?a=1")
-        assert eventually(lambda: "'path': '/some'" in one.logs())
+        assert wait_until(lambda: "'path': '/some'" in one.logs())
         log = one.logs()
     assert answer == (200, "text/plain", "Ola mundo :)")
     assert "'query_string': b'a=1'" in log and "Uvicorn running on" in log
@@ -65,9 +66,9 @@ def test_uvicorn_runs_the_example_and_prints_the_scope(servers: Servers, finding
 
 
 @pytest.mark.long
-def test_every_asgi_server_runs_the_documents_example(servers: Servers, finding: Finding) -> None:
-    for server in alone.with_interface("asgi"):
-        with servers.serving(server, "asgi", alone.EXAMPLES / "aref.py") as one:
+def test_every_asgi_server_runs_the_documents_example(servers: SingleServers, finding: Finding) -> None:
+    for server in single_server.with_interface("asgi"):
+        with servers.serving(server, "asgi", single_server.EXAMPLES / "aref.py") as one:
             answer = one.get("/any/path")
             good = (answer.status, answer.headers.get("content-type"), answer.body)
         finding.setdefault("others", {})[server] = good == (200, "text/plain", b"Ola mundo :)")

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from apps import serve
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone
-from tests.claims.alone import Servers
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, single_server
+from tests.claims.single_server import SingleServers
 
 CLAIM = Claim("C20", "`--workers 6`: each worker is a separate process")
 NUMBERS = (1, 2, 4)
@@ -15,8 +15,8 @@ NUMBERS = (1, 2, 4)
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", NUMBERS)
-def test_every_worker_that_is_asked_for_is_a_process(servers: Servers, number: int, finding: Finding) -> None:
-    pairs = live.pairs() if number == 1 else alone.with_workers()
+def test_every_worker_that_is_asked_for_is_a_process(servers: SingleServers, number: int, finding: Finding) -> None:
+    pairs = serve.pairs() if number == 1 else single_server.with_workers()
     ones = [servers.start(server, interface, WORKERS=str(number)) for server, interface in pairs]
     try:
         for one in ones:
@@ -34,22 +34,22 @@ def test_every_worker_that_is_asked_for_is_a_process(servers: Servers, number: i
         servers.remove(*ones)
 
 
-def answering(one: alone.Alone) -> set[int]:
+def answering(one: single_server.SingleServer) -> set[int]:
     """The pids that answer, as the application sees its own."""
     seen: set[int] = set()
 
     def all_there() -> bool:
-        answers = alone.ask(one.target, "/process", 8, keep_alive=False, requests=32)
+        answers = single_server.ask(one.target, "/process", 8, keep_alive=False, requests=32)
         assert {answer.status for answer in answers} == {200}
         seen.update(answer.pid for answer in answers)
         return len(seen) >= one.workers
 
-    assert live.eventually(all_there, 30), f"{one.name}: only {seen} answer"
+    assert wait_until(all_there, 30), f"{one.name}: only {seen} answer"
     return seen
 
 
 @pytest.mark.parametrize(
-    ("server", "interface"), [pair for pair in live.pairs() if alone.has_one_process(*pair)], ids=str
+    ("server", "interface"), [pair for pair in serve.pairs() if single_server.has_one_process(*pair)], ids=str
 )
 def test_a_server_without_workers_refuses_them(server: str, interface: str, finding: Finding) -> None:
     with pytest.raises(serve.SettingsError, match=f"{server} is one process") as refusal:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from apps import serve
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
-from tests.claims.alone import Alone
-from tests.live import Stack
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, load, single_server
+from tests.claims.single_server import SingleServer
+from tests.support.stack import DEFAULT_PROXIES, StackUnderTest
 
 CLAIM = Claim("C21", "The main server distributes the requests among the workers")
 WORKERS = 4
@@ -17,34 +17,34 @@ REQUESTS = 160
 IN_FLIGHT = 16
 EVEN = 0.05  # a smaller chance counts as uneven
 CONCURRENCIES = (1, 8, 32)
-WAYS = ("direct", *live.PROXIES)
+WAYS = ("direct", *DEFAULT_PROXIES)
 CELLS = [(concurrency, keep_alive) for keep_alive in (True, False) for concurrency in CONCURRENCIES]
 
 
 class Served(NamedTuple):
     """A stack whose app has these workers, and where it is reached without a proxy."""
 
-    stack: Stack
+    stack: StackUnderTest
     name: str
     target: load.Target
     workers: list[int]
 
 
-@pytest.fixture(scope="module", params=alone.accepting(), ids="-".join)
-def served(request: pytest.FixtureRequest, stack: Stack) -> Served:
+@pytest.fixture(scope="module", params=single_server.accepting(), ids="-".join)
+def served(request: pytest.FixtureRequest, stack: StackUnderTest) -> Served:
     """Each server in turn, with all its workers answering."""
     server, interface = request.param
     stack.serve(server, interface, WORKERS=str(WORKERS))
     target = load.Target(stack.address("app", "backend"))
-    family = Alone(stack.app()).look()
+    family = SingleServer(stack.app()).look()
     assert len(family.workers) == WORKERS
-    assert live.eventually(lambda: everyone_answers(target, family.pids), 30)
+    assert wait_until(lambda: everyone_answers(target, family.pids), 30)
     return Served(stack, f"{server} {interface}", target, family.pids)
 
 
 def everyone_answers(target: load.Target, workers: list[int]) -> bool:
     """Whether every worker takes requests."""
-    answers = alone.ask(target, "/process", 32, keep_alive=False, requests=64)
+    answers = single_server.ask(target, "/process", 32, keep_alive=False, requests=64)
     return {answer.pid for answer in answers} == set(workers)
 
 
@@ -71,8 +71,8 @@ def test_the_main_process_never_has_a_connection(served: Served, finding: Findin
 
 
 @pytest.mark.long
-def test_apaches_processes_take_the_connections_of_mod_wsgis_workers(stack: Stack, finding: Finding) -> None:
-    stack.serve(*alone.BEHIND, WORKERS=str(WORKERS))
+def test_apaches_processes_take_the_connections_of_mod_wsgis_workers(stack: StackUnderTest, finding: Finding) -> None:
+    stack.serve(*single_server.BEHIND, WORKERS=str(WORKERS))
     family, answers = asyncio.run(watched(Served(stack, "", load.Target(stack.address("app", "backend")), [])))
     assert {answer.status for answer in answers} == {200} and len(family.workers) == WORKERS
     finding["handed over"] = {
@@ -81,19 +81,19 @@ def test_apaches_processes_take_the_connections_of_mod_wsgis_workers(stack: Stac
     }
 
 
-async def watched(served: Served) -> tuple[alone.Family, list[load.Answer]]:
+async def watched(served: Served) -> tuple[single_server.Family, list[load.Answer]]:
     """Requests that take a while, and what /proc shows when they are in flight."""
     connections = [await load.Connection(served.target).connect() for _ in range(IN_FLIGHT)]
     for connection in connections:
         await connection.send("/wait/1500", close=True)
-    family = await asyncio.to_thread(Alone(served.stack.app()).look)
+    family = await asyncio.to_thread(SingleServer(served.stack.app()).look)
     answers = await asyncio.gather(*(connection.read() for connection in connections))
     for connection in connections:
         connection.end()
     return family, answers
 
 
-def model(family: alone.Family) -> str:
+def model(family: single_server.Family) -> str:
     """How workers accept, read off the listening sockets that they hold."""
     held = [worker.listens for worker in family.workers]
     if all(len(one) == 1 for one in held) and len(set(held)) == len(held):
@@ -107,11 +107,11 @@ def model(family: alone.Family) -> str:
 def test_the_share_of_each_worker(served: Served, finding: Finding) -> None:
     stack, workers = served.stack, served.workers
     targets = {"direct": served.target}
-    targets |= {proxy: load.Target("127.0.0.1", stack.https_port(proxy), stack.tls()) for proxy in live.PROXIES}
+    targets |= {proxy: load.Target("127.0.0.1", stack.https_port(proxy), stack.tls()) for proxy in DEFAULT_PROXIES}
     cells: dict[str, list[int]] = {}
     for way, target in targets.items():
         for concurrency, keep_alive in CELLS:
-            answers = alone.ask(target, "/process", concurrency, keep_alive, requests=REQUESTS)
+            answers = single_server.ask(target, "/process", concurrency, keep_alive, requests=REQUESTS)
             assert {answer.status for answer in answers} == {200} and len(answers) == REQUESTS
             counts = load.shares(answers, workers)
             assert len(counts) == WORKERS, "no other process answered"

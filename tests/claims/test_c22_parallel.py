@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests import live
-from tests.claims import Claim, Conclusion, Finding, Table, Verdict, alone, load
-from tests.claims.alone import Alone, Servers
+from apps import serve
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict, load, single_server
+from tests.claims.single_server import SingleServer, SingleServers
+from tests.support.engine import docker
 
 CLAIM = Claim("C22", "Workers work independently and run requests in parallel")
 ROUNDS = 3
@@ -27,25 +28,25 @@ RECYCLE = {
 }
 
 
-def burn(one: Alone) -> tuple[float, float]:
+def burn(one: SingleServer) -> tuple[float, float]:
     """CPU-bound requests a second, each on a new connection; and how many threads ran, or waited for a core, at a time.
 
     The second figure is what the server does of itself, whatever else the machine does.
     """
     before, began = one.look(), time.monotonic()
-    answers = alone.ask(one.target, BURN, 16, keep_alive=False, seconds=SECONDS)
+    answers = single_server.ask(one.target, BURN, 16, keep_alive=False, seconds=SECONDS)
     took = max(answer.done for answer in answers) - began
     after = one.look()
     assert {answer.status for answer in answers} == {200}
     return len(answers) / took, (runnable(after) - runnable(before)) / took
 
 
-def runnable(family: alone.Family) -> float:
+def runnable(family: single_server.Family) -> float:
     """The seconds that all its processes ran or waited for a core."""
     return sum(process.runnable for process in [family.main, *family.workers] if process)
 
 
-def compared(one: Alone, other: Alone) -> dict[str, Any]:
+def compared(one: SingleServer, other: SingleServer) -> dict[str, Any]:
     """How much more of CPU-bound work `other` does than `one`, in rounds that take turns."""
     rounds = [(burn(one), burn(other)) for _ in range(ROUNDS)]
     ratios = [second[0] / first[0] for first, second in rounds]
@@ -60,11 +61,11 @@ def compared(one: Alone, other: Alone) -> dict[str, Any]:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_cpu_bound_work_scales_with_workers(servers: Servers, finding: Finding) -> None:
+def test_cpu_bound_work_scales_with_workers(servers: SingleServers, finding: Finding) -> None:
     finding["cores"] = os.cpu_count()
     pairs = [
         tuple(servers.start(server, interface, WORKERS=number, THREADS="1") for number in "12")
-        for server, interface in alone.with_workers()
+        for server, interface in single_server.with_workers()
     ]
     try:
         for one, two in pairs:
@@ -76,7 +77,7 @@ def test_cpu_bound_work_scales_with_workers(servers: Servers, finding: Finding) 
 
 
 @pytest.mark.long
-def test_cpu_bound_work_does_not_scale_with_threads(servers: Servers, finding: Finding) -> None:
+def test_cpu_bound_work_does_not_scale_with_threads(servers: SingleServers, finding: Finding) -> None:
     one, two = (servers.start("gunicorn", "wsgi", WORKERS="1", THREADS=number) for number in ("1", "8"))
     try:
         one.ready(), two.ready()
@@ -86,22 +87,22 @@ def test_cpu_bound_work_does_not_scale_with_threads(servers: Servers, finding: F
 
 
 @pytest.mark.long
-def test_waiting_requests_share_a_worker(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(server, interface, WORKERS="1") for server, interface in live.pairs()]
+def test_waiting_requests_share_a_worker(servers: SingleServers, finding: Finding) -> None:
+    ones = [servers.start(server, interface, WORKERS="1") for server, interface in serve.pairs()]
     try:
         for one in ones:
             one.ready()
-        finding["io"] = dict(alone.at_once(waiting, ones, 3))
+        finding["io"] = dict(single_server.at_once(waiting, ones, 3))
     finally:
         servers.remove(*ones)
 
 
-def waiting(one: Alone) -> tuple[str, float]:
+def waiting(one: SingleServer) -> tuple[str, float]:
     """How many requests that only wait it has at a time: 32 of them from 16 clients, over two from one."""
     times = []
     for clients in (1, 16):
         began = time.monotonic()
-        answers = alone.ask(one.target, "/wait/200", clients, keep_alive=True, requests=2 * clients)
+        answers = single_server.ask(one.target, "/wait/200", clients, keep_alive=True, requests=2 * clients)
         assert {answer.status for answer in answers} == {200}
         times.append((time.monotonic() - began) / len(answers))
     return one.name, round(times[0] / times[1], 1)
@@ -109,17 +110,17 @@ def waiting(one: Alone) -> tuple[str, float]:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_a_blocked_worker_does_not_take_others_along(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(server, interface, WORKERS="2") for server, interface in alone.with_workers()]
+def test_a_blocked_worker_does_not_take_others_along(servers: SingleServers, finding: Finding) -> None:
+    ones = [servers.start(server, interface, WORKERS="2") for server, interface in single_server.with_workers()]
     try:
         for one in ones:
             one.ready()
-        finding["blocked"] = dict(alone.at_once(lambda one: asyncio.run(blocked(one)), ones, 2))
+        finding["blocked"] = dict(single_server.at_once(lambda one: asyncio.run(blocked(one)), ones, 2))
     finally:
         servers.remove(*ones)
 
 
-async def blocked(one: Alone) -> tuple[str, dict[str, Any]]:
+async def blocked(one: SingleServer) -> tuple[str, dict[str, Any]]:
     """While one request burns: how many of 16 new connections and of 8 kept ones are answered."""
     target = one.target
     kept = [load.Connection(target) for _ in range(8)]
@@ -149,17 +150,17 @@ async def blocked(one: Alone) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_a_killed_worker_does_not_take_others_along(servers: Servers, finding: Finding) -> None:
-    ones = [servers.start(*pair, WORKERS="2", restart="unless-stopped") for pair in alone.accepting()]
+def test_a_killed_worker_does_not_take_others_along(servers: SingleServers, finding: Finding) -> None:
+    ones = [servers.start(*pair, WORKERS="2", restart="unless-stopped") for pair in single_server.accepting()]
     try:
         for one in ones:
             one.ready()
-        finding["killed"] = dict(alone.at_once(lambda one: (one.name, asyncio.run(killed(one))), ones, 4))
+        finding["killed"] = dict(single_server.at_once(lambda one: (one.name, asyncio.run(killed(one))), ones, 4))
     finally:
         servers.remove(*ones)
 
 
-async def killed(one: Alone) -> dict[str, Any]:
+async def killed(one: SingleServer) -> dict[str, Any]:
     """Requests in flight on both workers; one is killed; who loses what, and what comes back."""
     target, began = one.target, int(time.time())
     connections = [await load.Connection(target).connect() for _ in range(4 if one.server == "gunicorn-sync" else 16)]
@@ -175,7 +176,7 @@ async def killed(one: Alone) -> dict[str, Any]:
         connection.end()
     lost = sum(isinstance(answer, BaseException) or answer.status != 200 for answer in after)
     await asyncio.to_thread(one.ready)
-    died = live.docker(
+    died = docker(
         *("events", "--since", str(began), "--until", str(int(time.time()) + 1), "--filter", "event=die"),
         *("--filter", f"container={one.container}", "--format", "{{.Actor.Attributes.exitCode}}"),
     )
@@ -194,19 +195,19 @@ async def killed(one: Alone) -> dict[str, Any]:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_a_recycled_worker_loses_no_request(servers: Servers, finding: Finding) -> None:
+def test_a_recycled_worker_loses_no_request(servers: SingleServers, finding: Finding) -> None:
     ones = [
         servers.start(server, interface, flags=RECYCLE[server.split("-")[0]], WORKERS="2")
-        for server, interface in alone.accepting()
+        for server, interface in single_server.accepting()
         if server.split("-")[0] in RECYCLE
     ]
     try:
-        finding["recycled"] = dict(alone.at_once(recycled, ones, 5))
+        finding["recycled"] = dict(single_server.at_once(recycled, ones, 5))
     finally:
         servers.remove(*ones)
 
 
-def recycled(one: Alone) -> tuple[str, dict[str, Any]]:
+def recycled(one: SingleServer) -> tuple[str, dict[str, Any]]:
     """Requests for some seconds while workers are replaced: how many are lost, on new connections and on kept ones."""
     one.ready()
     answers: dict[str, list[load.Answer]] = {"new": [], "kept": []}

@@ -12,9 +12,9 @@ from timing_asgi import TimingMiddleware
 
 from apps import contract, serve
 from apps.examples import aref, aref_mid, ref, ref_mid
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding
-from tests.claims.alone import Servers
-from tests.live import eventually
+from tests.claims.single_server import SingleServers
 from tests.test_apps import application, asgi_sender, wsgi_sender
 
 CLAIM = Claim(
@@ -92,13 +92,15 @@ def test_the_wrapped_example_is_the_same_application() -> None:
 
 
 @pytest.mark.parametrize("name", ["aref_mid", "ref_mid"])
-def test_the_documents_example_prints_metric_timing_and_tags(servers: Servers, name: str, finding: Finding) -> None:
+def test_the_documents_example_prints_metric_timing_and_tags(
+    servers: SingleServers, name: str, finding: Finding
+) -> None:
     """On the server that it starts itself, in the application's image."""
     with servers.script("python3", "-m", f"apps.examples.{name}") as one:
         began = time.monotonic()
         status, kind, body = one.ask_inside("/a/b")
         took = time.monotonic() - began
-        said = eventually(lambda: (found := MEASURED.findall(one.logs())) and len(found) == 2 and found)
+        said = wait_until(lambda: (found := MEASURED.findall(one.logs())) and len(found) == 2 and found)
     words = "Ola mundo :)" if name == "aref_mid" else "Hello world!"
     assert (status, kind, body) == (200, "text/plain", words)
     assert [(path, code, method, clock) for path, _, code, method, clock in said] == [

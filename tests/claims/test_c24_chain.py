@@ -6,9 +6,9 @@ import pytest
 
 from apps import contract
 from apps.examples import aref_chain, ref_chain
-from tests.claims import Claim, Conclusion, Finding, alone
-from tests.claims.alone import Servers
-from tests.live import eventually
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, single_server
+from tests.claims.single_server import SingleServers
 from tests.test_apps import asgi_sender, wsgi_sender
 
 CLAIM = Claim(
@@ -39,29 +39,29 @@ def test_in_process(interface: str, capsys: pytest.CaptureFixture[str], finding:
 
 
 @pytest.mark.parametrize(("server", "interface"), [("uvicorn", "asgi"), ("gunicorn", "wsgi")])
-def test_through_a_server(servers: Servers, server: str, interface: str, finding: Finding) -> None:
+def test_through_a_server(servers: SingleServers, server: str, interface: str, finding: Finding) -> None:
     name = "aref_chain" if interface == "asgi" else "ref_chain"
-    with servers.serving(server, interface, alone.EXAMPLES / f"{name}.py") as one:
+    with servers.serving(server, interface, single_server.EXAMPLES / f"{name}.py") as one:
         found = finding.setdefault(f"{server} {interface}", {})
         for what, headers, expected in (("whole", KNOWN, WHOLE), ("cut", {}, CUT)):
             before = len(steps(one.logs()))
             answer = one.request("GET", "/", headers=headers)
-            eventually(lambda before=before, expected=expected: len(steps(one.logs())) >= before + len(expected))
+            wait_until(lambda before=before, expected=expected: len(steps(one.logs())) >= before + len(expected))
             found[what] = [answer.status, steps(one.logs())[before:]]
 
 
 @pytest.mark.parametrize(("server", "interface"), [("uvicorn", "asgi"), ("gunicorn", "wsgi")])
 def test_everything_enters_and_leaves_by_the_first(
-    servers: Servers, server: str, interface: str, finding: Finding
+    servers: SingleServers, server: str, interface: str, finding: Finding
 ) -> None:
     """Every request, whatever becomes of it, passes the first of the chain twice."""
     name = "aref_chain" if interface == "asgi" else "ref_chain"
     requests = [("GET", "/"), ("POST", "/x"), ("DELETE", "/y/z"), ("GET", "/none")]
-    with servers.serving(server, interface, alone.EXAMPLES / f"{name}.py") as one:
+    with servers.serving(server, interface, single_server.EXAMPLES / f"{name}.py") as one:
         before = steps(one.logs()).count("first out")
         for number, (method, path) in enumerate(requests):
             one.request(method, path, headers=KNOWN if number % 2 else {})
-        eventually(lambda: steps(one.logs()).count("first out") >= before + len(requests))
+        wait_until(lambda: steps(one.logs()).count("first out") >= before + len(requests))
         said = steps(one.logs())
     finding.setdefault("passed", {})[interface] = [
         said.count("first in") - before,

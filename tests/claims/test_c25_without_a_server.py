@@ -12,8 +12,8 @@ import pytest
 
 from apps.examples import aref, ref
 from stack import ROOT
-from tests.claims import Claim, Conclusion, Finding, Table, alone
-from tests.claims.alone import Alone, Servers
+from tests.claims import Claim, Conclusion, Finding, Table, single_server
+from tests.claims.single_server import SingleServer, SingleServers
 
 CLAIM = Claim(
     "C25",
@@ -43,7 +43,7 @@ def test_as_written_the_documents_test_fails(finding: Finding) -> None:
     finding["as written"] = "fails"
 
 
-def cut_short(one: Alone) -> str:
+def cut_short(one: SingleServer) -> str:
     """How a client of a server fares with a body that is shorter than announced."""
     connection = one.connection(timeout=3)
     try:
@@ -86,7 +86,7 @@ def test_each_transport_belongs_to_one_client(finding: Finding) -> None:
     }
 
 
-def test_lifespan_is_not_run(servers: Servers, finding: Finding) -> None:
+def test_lifespan_is_not_run(servers: SingleServers, finding: Finding) -> None:
     """In process the application never hears of a start; on a server it does, before the first request."""
     kinds = []
 
@@ -96,7 +96,7 @@ def test_lifespan_is_not_run(servers: Servers, finding: Finding) -> None:
 
     assert asyncio.run(asynchronous(httpx.ASGITransport(app))) == 200
     finding["in process"] = kinds
-    with servers.serving("uvicorn", "asgi", alone.EXAMPLES / "aref.py") as one:
+    with servers.serving("uvicorn", "asgi", single_server.EXAMPLES / "aref.py") as one:
         one.get("/")
         finding["on a server"] = [kind for kind in ("lifespan", "http") if f"'type': '{kind}'" in one.logs()]
 
@@ -131,9 +131,12 @@ def test_a_streamed_reply_is_whole_on_asgi_and_in_pieces_on_wsgi(finding: Findin
         finding["made at the first piece"]["wsgi"] = len(made)
 
 
-def test_what_a_server_would_refuse_passes(servers: Servers, finding: Finding) -> None:
+def test_what_a_server_would_refuse_passes(servers: SingleServers, finding: Finding) -> None:
     """A body that is shorter than announced: a test in process is content, and the client of a server is not."""
-    probes = {"asgi": ("uvicorn", alone.PROBES / "short_asgi.py"), "wsgi": ("gunicorn", alone.PROBES / "short_wsgi.py")}
+    probes = {
+        "asgi": ("uvicorn", single_server.PROBES / "short_asgi.py"),
+        "wsgi": ("gunicorn", single_server.PROBES / "short_wsgi.py"),
+    }
     for interface, (server, probe) in probes.items():
         app = __import__(f"tests.claims.probes.{probe.stem}", fromlist=["app"]).app
         inside = (

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from apps import contract
-from tests import live
+from apps import contract, serve
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.matrix import CELLS, matrix_cell, named, websocket_fault
-from tests.live import Stack
+from tests.support.engine import docker
+from tests.support.stack import DEFAULT_PROXIES, PROXIES, StackUnderTest
 
 CLAIM = Claim(
     "C26",
@@ -33,7 +34,7 @@ ADAPTED = "asgi through a2wsgi"
 OWN = "its own server"
 
 
-def test_every_framework_is_called_both_ways(stack: Stack, finding: Finding) -> None:
+def test_every_framework_is_called_both_ways(stack: StackUnderTest, finding: Finding) -> None:
     stack.serve("granian", "asgi")
     answers = json.loads(stack.in_app((Path(__file__).parent / "both_ways.py").read_text()))
     assert answers.keys() == DOCUMENTED.keys(), "a framework of the documents has no application here, or another has"
@@ -44,26 +45,27 @@ def test_every_framework_is_called_both_ways(stack: Stack, finding: Finding) -> 
 
 
 @pytest.fixture
-def native(stack: Stack) -> Iterator[Stack]:
+def native(stack: StackUnderTest) -> Iterator[StackUnderTest]:
     """Tornado's own handlers on Tornado's own server, in the app's place behind the proxies."""
-    for one in stack.compose.containers("app", everything=True):
-        live.docker("rm", "--force", one)
+    for one in stack.compose.containers("app", include_stopped=True):
+        docker("rm", "--force", one)
     stack.serving = None
-    stack.settings("tornado", "wsgi", "bare")
+    stack.choose_server("tornado", "wsgi", "bare")
     template = "{{(index .IPAM.Config 0).Subnet}}"
-    subnet = live.docker("network", "inspect", f"{stack.compose.project}_backend", "--format", template)
+    subnet = docker("network", "inspect", f"{stack.compose.project}_backend", "--format", template)
     given = ("--env", "WORKERS=2", "--env", f"FORWARDED_ALLOW_IPS={subnet}")
     command = ("python3", "-m", "apps.tornado_native")
     stack.compose.run("run", "--detach", "--no-deps", "--use-aliases", *given, "app", *command)
     try:
-        stack.wait()
+        stack.wait_for_app()
+        stack.wait_for_proxies(PROXIES)
         yield stack
     finally:
-        live.docker("rm", "--force", stack.app())
+        docker("rm", "--force", stack.app())
 
 
-def test_tornados_own_handlers_answer_on_tornados_own_server(native: Stack, finding: Finding) -> None:
-    for proxy in live.PROXIES:
+def test_tornados_own_handlers_answer_on_tornados_own_server(native: StackUnderTest, finding: Finding) -> None:
+    for proxy in DEFAULT_PROXIES:
         assert contract.verify(native.sender(proxy, "1.1")) == {}
         assert websocket_fault(native, proxy) == ""
         seen = native.get(proxy, "/request").json()
@@ -72,7 +74,7 @@ def test_tornados_own_handlers_answer_on_tornados_own_server(native: Stack, find
 
 
 def test_a_flask_application_fails_on_an_asgi_server_and_answers_through_an_adapter(
-    stack: Stack, finding: Finding
+    stack: StackUnderTest, finding: Finding
 ) -> None:
     """On the same server, Uvicorn: the application through a2wsgi, and itself as an ASGI application."""
     stack.serve("uvicorn", "wsgi", "flask")
@@ -83,13 +85,13 @@ def test_a_flask_application_fails_on_an_asgi_server_and_answers_through_an_adap
         "print(c.getresponse().status)"
     )
     try:
-        live.docker("exec", "--detach", stack.app(), *start.split())
+        docker("exec", "--detach", stack.app(), *start.split())
 
         def asked() -> str:
-            said = live.docker("exec", stack.app(), "python3", "-c", ask, check=False)
+            said = docker("exec", stack.app(), "python3", "-c", ask, check=False)
             return said if said.isdigit() else ""
 
-        itself = live.eventually(asked, 60)
+        itself = wait_until(asked, 60)
     finally:
         stack.serving = None
     assert (adapted, itself) == (200, "500"), "the claim's row says how Flask fails"
@@ -98,7 +100,9 @@ def test_a_flask_application_fails_on_an_asgi_server_and_answers_through_an_adap
 
 @pytest.mark.long
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_a_framework_answers_alike_on_every_server(stack: Stack, finding: Finding, cell: tuple[str, str, str]) -> None:
+def test_a_framework_answers_alike_on_every_server(
+    stack: StackUnderTest, finding: Finding, cell: tuple[str, str, str]
+) -> None:
     server, interface, app = cell
     faults = matrix_cell(stack, *cell)
     assert faults.keys() - named(*cell) == set(), faults
@@ -159,7 +163,7 @@ def interfaces(found: Finding, measured: dict[str, list[str]]) -> Table:
 
 def matrix(found: Finding) -> Table:
     """The full matrix: rows are applications, columns servers."""
-    columns = [f"{server} {interface}" for server, interface in sorted(live.pairs(), key=lambda pair: pair[::-1])]
+    columns = [f"{server} {interface}" for server, interface in sorted(serve.pairs(), key=lambda pair: pair[::-1])]
     rows = []
     for app in ["bare", *DOCUMENTED]:
         cells = found["matrix"].get(app, {})

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from apps import contract
-from tests.claims import Claim, Conclusion, Finding, Table, alone, listeners
-from tests.claims.alone import Alone, Servers
+from stack.waiting import wait_until
+from tests.claims import Claim, Conclusion, Finding, Table, listeners, single_server
+from tests.claims.single_server import SingleServer, SingleServers
 from tests.claims.test_c16_asgi import EVENTS, PAUSE, UPGRADE, ahead
-from tests.live import eventually
 
 CLAIM = Claim("C27", "`a2wsgi` adapts WSGI to ASGI and back")
 THREADS = 4
@@ -23,9 +23,11 @@ RUNS = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", RUNS)
-def test_an_application_on_its_own_interface_and_on_the_other(servers: Servers, kind: str, finding: Finding) -> None:
+def test_an_application_on_its_own_interface_and_on_the_other(
+    servers: SingleServers, kind: str, finding: Finding
+) -> None:
     for server, interface in RUNS[kind]:
-        probe = alone.PROBES / f"through_{kind}.py"
+        probe = single_server.PROBES / f"through_{kind}.py"
         with servers.serving(server, interface, probe, THREADS=str(THREADS)) as one:
             faults = contract.verify(one.send)
             seen = {"faults": faults, "websocket": one.status(UPGRADE) == 101}
@@ -42,13 +44,13 @@ def test_an_application_on_its_own_interface_and_on_the_other(servers: Servers, 
     assert control["faults"] == {} and control["reply as made"] and control["body as sent"]
 
 
-def in_pieces(one: Alone) -> bool:
+def in_pieces(one: SingleServer) -> bool:
     """Whether the application has the first half of a body before the second is sent."""
     size = 400_000
     with socket.create_connection((one.address, 8000), timeout=20) as connection:
         connection.sendall(f"POST /pieces HTTP/1.1\r\nHost: app\r\nContent-Length: {size}\r\n\r\n".encode())
         connection.sendall(b"x" * (size // 2))
-        early = eventually(lambda: "THROUGH got" in one.logs(), 2)
+        early = wait_until(lambda: "THROUGH got" in one.logs(), 2)
         connection.sendall(b"x" * (size // 2))
         answer = b""
         while not answer.endswith(str(size).encode()) and str(size).encode() not in answer:
@@ -58,7 +60,7 @@ def in_pieces(one: Alone) -> bool:
     return early
 
 
-def after_leaving(one: Alone) -> int | None:
+def after_leaving(one: SingleServer) -> int | None:
     """Of 60 pieces in three seconds, how many an application makes whose client leaves after the first.
 
     None: it never comes to an end.
@@ -68,7 +70,7 @@ def after_leaving(one: Alone) -> int | None:
         received = b""
         while b"piece" not in received:
             received += connection.recv(65536)
-    said = eventually(lambda: [line for line in one.logs().splitlines() if "THROUGH left" in line], 8)
+    said = wait_until(lambda: [line for line in one.logs().splitlines() if "THROUGH left" in line], 8)
     return int(said[0].split()[-1]) if said else None
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.claims import Claim, Conclusion, Finding, Table, alone, listeners
-from tests.claims.alone import Alone, Servers
-from tests.live import PROXIES, Stack
+from tests.claims import Claim, Conclusion, Finding, Table, listeners, single_server
+from tests.claims.single_server import SingleServer, SingleServers
+from tests.support.stack import DEFAULT_PROXIES, StackUnderTest
 
 CLAIM = Claim(
     "C28",
@@ -21,9 +21,9 @@ HELLOS = 600
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_what_happens_to_the_next_client(servers: Servers, finding: Finding) -> None:
+def test_what_happens_to_the_next_client(servers: SingleServers, finding: Finding) -> None:
     """Listeners that stay, and slow requests all at once, at two workers of four threads."""
-    for server, interface in alone.with_workers():  # not those of one process: at equal workers
+    for server, interface in single_server.with_workers():  # not those of one process: at equal workers
         with servers.serving(server, interface, WORKERS=str(WORKERS), THREADS=str(THREADS)) as one:
             ends = listeners.together(one, SLOW, f"/wait/{WAIT * 1000:.0f}")
             crowd = listeners.crowd(one, CROWD, "/events/600?pause=100")
@@ -35,7 +35,7 @@ def test_what_happens_to_the_next_client(servers: Servers, finding: Finding) -> 
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("server", BOTH)
-def test_what_cpu_work_gains(servers: Servers, server: str, finding: Finding) -> None:
+def test_what_cpu_work_gains(servers: SingleServers, server: str, finding: Finding) -> None:
     """The same requests on both interfaces of one server, in turn: CPU time, which a busy machine changes little."""
     found: dict[str, dict[str, list[float]]] = {i: {"burn": [], "hello": []} for i in ("asgi", "wsgi")}
     with (
@@ -53,7 +53,7 @@ def test_what_cpu_work_gains(servers: Servers, server: str, finding: Finding) ->
     finding.setdefault("cpu", {})[server] = found
 
 
-def hellos(one: Alone) -> None:
+def hellos(one: SingleServer) -> None:
     """Small requests on one connection, one after the other."""
     connection = one.connection()
     for _ in range(HELLOS):
@@ -62,10 +62,10 @@ def hellos(one: Alone) -> None:
     connection.close()
 
 
-def test_http_2_and_3_end_at_the_proxy(stack: Stack, finding: Finding) -> None:
+def test_http_2_and_3_end_at_the_proxy(stack: StackUnderTest, finding: Finding) -> None:
     """A WSGI application answers a client of each version, and is spoken to in 1.1."""
     stack.serve("granian", "wsgi")
-    for proxy in PROXIES:
+    for proxy in DEFAULT_PROXIES:
         for version in ("2", "3"):
             seen = stack.get(proxy, "/request", version).json()
             finding.setdefault("versions", {})[f"{proxy} HTTP/{version}"] = [seen["interface"], seen["http_version"]]
@@ -94,7 +94,7 @@ def conclude(found: Finding) -> Conclusion:
         f"and answer the next client at once; WSGI servers that stream hold {min(held)} to {max(held)}, and the others "
         f"wait. CPU-bound work gains {'much' if gains else 'nothing'}: it takes ASGI "
         f"{min(burns):.2f} to {max(burns):.2f} times the CPU time of WSGI on the same server. HTTP/2 and 3 are no "
-        f"reason: through {len(PROXIES)} proxies a WSGI application answers clients of both, and is spoken to in "
+        f"reason: through {len(DEFAULT_PROXIES)} proxies a WSGI application answers clients of both, and is spoken to in "
         f"{'HTTP/1.1' if proxied else 'other versions'}."
     )
     rows = [

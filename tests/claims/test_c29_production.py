@@ -2,8 +2,9 @@
 
 import pytest
 
+from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding
-from tests.live import PROXIES, Stack, eventually
+from tests.support.stack import DEFAULT_PROXIES, StackUnderTest
 
 CLAIM = Claim(
     "C29",
@@ -15,17 +16,17 @@ PARENT = "import sys; print(open(f'/proc/{sys.argv[1]}/stat').read().rpartition(
 
 
 @pytest.fixture(autouse=True)
-def app(stack: Stack) -> None:
+def app(stack: StackUnderTest) -> None:
     """Any server with workers will do."""
     stack.serve("gunicorn", "asgi")
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
-def test_one_request_is_seen_by_every_part(stack: Stack, proxy: str, finding: Finding) -> None:
+@pytest.mark.parametrize("proxy", DEFAULT_PROXIES)
+def test_one_request_is_seen_by_every_part(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     answer = stack.get(proxy, "/request")
     one = answer.headers["x-request-id"]
     assert answer.json()["headers"]["x-request-id"] == one, "the application had another request"
-    logged = eventually(lambda: [line for line in stack.log_lines(proxy) if one in (line.get("id"), line.get("uuid"))])
+    logged = wait_until(lambda: [line for line in stack.log_lines(proxy) if one in (line.get("id"), line.get("uuid"))])
     assert len(logged) == 1
     worker = stack.get(proxy, "/process").json()["pid"]
     master = stack.in_app(f"import sys; sys.argv = ['', '{worker}']; {PARENT}")
@@ -47,9 +48,9 @@ def conclude(found: Finding) -> Conclusion:
         one["client"] and one["asked by"] and one["worker is not its master"] and one["a worker answered, started by"]
         for one in found.values()
     )
-    master = found[PROXIES[0]]["a worker answered, started by"]
+    master = found[DEFAULT_PROXIES[0]]["a worker answered, started by"]
     evidence = (
-        f"One request id in the reply, the log of the proxy and the application's own view, through {len(PROXIES)} "
+        f"One request id in the reply, the log of the proxy and the application's own view, through {len(DEFAULT_PROXIES)} "
         f"proxies; it was answered by a worker process that {master} had started; "
         "the client's address came along, and the application's port is not published."
     )

@@ -1,0 +1,1 @@
+"""Turns a run into tables, plots, sentences and pages."""

@@ -1,0 +1,1 @@
+"""Locust's web page beside the running stack."""

@@ -1,0 +1,85 @@
+"""What `make` does with a stack that runs, and with what earlier runs left: down, ps, logs, trust, images, clean."""
+
+import os
+import subprocess
+
+from stack import CHECKOUT, ROOT, Problem, engine, images, settings
+from stack.build import remove_images
+from stack.compose import LABEL, Compose
+from stack.ports import HTTPS, list_ports
+from stack.readiness import read_authority, site_name
+from stack.running_stack import RunningStack
+
+ENVIRONMENT = "{{range .Config.Env}}{{println .}}{{end}}"
+
+
+def down() -> None:
+    """`make down`: removes this checkout's stack."""
+    compose = Compose()
+    if other := compose.owned_elsewhere():
+        raise Problem(f"the stack named {compose.project} runs from {other}: run `make down` there")
+    existed = compose.exists()
+    RunningStack(compose).remove()
+    result = "removed the containers, networks and volumes of" if existed else "nothing runs of"
+    print(f"down: {result} {compose.project}")
+
+
+def ps() -> None:
+    """`make ps`: each container's state, its ports, and the settings of each app."""
+    compose = Compose()
+    rows = [("SERVICE", "STATUS", "WHAT")]
+    template = f'{{{{index .Config.Labels "{LABEL}.service"}}}}\t{{{{.State.Status}}}}, {{{{.State.Health.Status}}}}'
+    for container in reversed(compose.containers()):
+        service, status = compose.inspect(container, template).split("\t")
+        variables = dict(line.partition("=")[::2] for line in compose.inspect(container, ENVIRONMENT).splitlines())
+        choice = [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
+        ports = [
+            f"{port.host}:{port.number}"
+            for port in list_ports(compose)
+            if (port.service, port.protocol) == (service, "tcp")
+        ]
+        rows.append((service, status, " ".join(ports or choice)))
+    print("\n".join(f"{service:<10}{status:<22}{what}" for service, status, what in rows))
+
+
+def logs() -> None:
+    """`make logs`: follows the logs of all parts."""
+    command = ["docker", "compose", "logs", "--follow", "--tail", "50"]
+    subprocess.run(command, cwd=ROOT, env={**Compose().environment}, check=False)
+
+
+def trust() -> None:
+    """`make trust`: writes the local authority to ca.pem and says how to trust it."""
+    compose = Compose()
+    pem = read_authority(compose)
+    https = [port.number for port in list_ports(compose) if port.inside == HTTPS and compose.containers(port.service)]
+    if not pem or not https:
+        raise Problem("no proxy runs that has a local authority: run `make up` first")
+    (ROOT / "ca.pem").write_text(pem)
+    name = site_name(compose)
+    resolve = "" if name == "localhost" else f"--resolve {name}:{https[0]}:127.0.0.1 "
+    print(
+        "Wrote ca.pem: the certificate of the authority that signed this stack's own (its key stays in the volume).\n"
+        f"  one command      curl --cacert ca.pem {resolve}https://{name}:{https[0]}\n"
+        '  Python           SSL_CERT_FILE=ca.pem, or verify="ca.pem" in requests and httpx\n'
+        "  Debian, Ubuntu   sudo cp ca.pem /usr/local/share/ca-certificates/stack.crt && sudo update-ca-certificates\n"
+        "  Fedora           sudo trust anchor ca.pem\n"
+        "  macOS            security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db ca.pem\n"
+        "  Windows          certutil -addstore Root ca.pem\n"
+        "  Firefox          Settings, Certificates, Authorities, Import\n"
+        "`make down` removes the authority with its volume; remove it from your trust store then, too."
+    )
+
+
+def choose_images() -> None:
+    """`make images`: decides anew which base images `make up` would use, and says so."""
+    for argument, image in images.ensure(settings.read(os.environ).parts, anew=True).items():
+        print(f"images: {argument}={image}")
+
+
+def clean() -> None:
+    """`make clean`: removes the images that were built for this checkout, except those that a container uses."""
+    if engine.missing():
+        return
+    found, left = map(sum, zip(remove_images(Compose().project), remove_images(CHECKOUT), strict=True))
+    print(f"clean: {found - left} images removed" + (f"; {left} are in use: `make down` first" if left else ""))

@@ -1,0 +1,82 @@
+"""The ports that the stack publishes on this host, and whether they are free."""
+
+import errno
+import socket
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from stack import Problem
+from stack.compose import Compose
+
+HTTP, HTTPS = 8080, 8443  # where every proxy listens inside its container
+
+
+class Port(NamedTuple):
+    """A published port: where a client connects, and what it reaches."""
+
+    service: str
+    host: str
+    number: int
+    inside: int
+    protocol: str
+
+    @property
+    def setting(self) -> str:
+        """The setting that chooses the number."""
+        return f"{self.service.upper()}_{'HTTP' if self.inside == HTTP else 'HTTPS'}_PORT"
+
+
+def list_ports(compose: Compose) -> list[Port]:
+    """Every port that the configuration publishes."""
+    return [
+        Port(name, port.get("host_ip", "0.0.0.0"), int(port["published"]), port["target"], port["protocol"])
+        for name, service in compose.services.items()
+        for port in service.get("ports", [])
+    ]
+
+
+def published_number(compose: Compose, service: str, inside: int) -> int:
+    """The port on this host that leads to a service's TCP port `inside`."""
+    return next(port.number for port in list_ports(compose) if (port.service, port.inside) == (service, inside))
+
+
+def list_own_ports(compose: Compose) -> set[tuple[int, str]]:
+    """The ports that this project's own containers publish now, as (number, protocol)."""
+    template = "{{range $p, $all := .NetworkSettings.Ports}}{{range $all}}{{.HostPort}} {{$p}}{{println}}{{end}}{{end}}"
+    containers = compose.containers()
+    lines = [line for container in containers for line in compose.inspect(container, template).splitlines() if line]
+    return {(int(line.split()[0]), line.rpartition("/")[2]) for line in lines}
+
+
+def find_error(compose: Compose, port: Port) -> int:
+    """Why a port cannot be published on this host, as an errno; 0 where it can, or where the project has it already."""
+    if compose.environment.get("DOCKER_HOST", "").startswith(("tcp", "ssh")):
+        return 0
+    family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM) as probe:
+        if port.protocol == "tcp":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((port.host, port.number))
+        except PermissionError:
+            return 0  # below 1024, and only the engine is root
+        except OSError as error:
+            is_own = error.errno == errno.EADDRINUSE and (port.number, port.protocol) in list_own_ports(compose)
+            return 0 if is_own else error.errno or errno.EADDRINUSE
+    return 0
+
+
+def check_ports(compose: Compose, proxies: Iterable[str]) -> None:
+    """Raises `Problem` where a port that is to be published cannot be."""
+    settings: dict[tuple[int, str], str] = {}
+    for port in (port for port in list_ports(compose) if port.service in proxies):
+        if (other := settings.setdefault((port.number, port.protocol), port.setting)) != port.setting:
+            raise Problem(f"{other} and {port.setting} are both {port.number}: give them different ports")
+        error = find_error(compose, port)
+        if error == errno.EADDRNOTAVAIL:
+            raise Problem(f"BIND={port.host} is not an address of this machine")
+        if error:
+            raise Problem(
+                f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: "
+                f"free it, or set {port.setting} to another"
+            )

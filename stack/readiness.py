@@ -1,0 +1,116 @@
+"""Waits until the parts of a stack are ready: a container's own health check, and a request through each proxy."""
+
+import http.client
+import io
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterable
+
+from stack import Problem
+from stack.compose import LABEL, Compose
+from stack.ports import HTTPS, list_ports
+from stack.waiting import wait_until
+
+READY_SECONDS = 60
+PAUSE = 0.2  # seconds between two checks: each starts a process in the container
+
+
+def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: float | None = None) -> None:
+    """Waits until the health check of every container passes; `Problem`, with the log, where one does not get ready.
+
+    The check is run here, because Docker runs it only every ten seconds.
+    """
+    for container in containers:
+        name = compose.inspect(container, f'{{{{index .Config.Labels "{LABEL}.service"}}}}')
+        check = json.loads(compose.inspect(container, "{{json .Config.Healthcheck.Test}}"))[1:]
+
+        def find_fault(command: tuple[str, ...] = ("docker", "exec", container, *check)) -> str:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+
+        fault = wait_without_fault(compose, container, f"the {name}", find_fault, seconds)
+        if fault:
+            raise Problem(f"the {name} was not ready within {seconds or READY_SECONDS} s ({fault}): its log is above")
+
+
+def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | None = None) -> None:
+    """Waits until a request gets through each proxy to the app and back, over verified TLS; else `Problem`."""
+    path = compose.services["app"]["environment"]["HEALTH_PATH"]
+    name, authority = site_name(compose), read_authority(compose)
+    for port in list_ports(compose):
+        if port.service not in proxies or (port.inside, port.protocol) != (HTTPS, "tcp"):
+            continue
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
+        container = next(iter(compose.containers(port.service, include_stopped=True)), "")
+
+        def find_fault(host: str = host, number: int = port.number) -> str:
+            status = request_status(host, number, name, path, authority)
+            return "" if status == "200" else status
+
+        fault = wait_without_fault(compose, container, port.service, find_fault, seconds)
+        if fault:
+            raise Problem(f"https://{name}:{port.number}{path} through {port.service} says: {fault}; its log is above")
+
+
+def wait_without_fault(
+    compose: Compose, container: str, name: str, find_fault: Callable[[], str], seconds: float | None
+) -> str:
+    """Waits until `find_fault()` returns ""; returns its last answer. Prints the container's log where that is a fault.
+
+    `Problem` at once where the container was restarted, because it ended by itself.
+    """
+
+    def has_restarted() -> bool:
+        return compose.inspect(container, "{{.RestartCount}}") not in ("", "0")
+
+    def find_end() -> tuple[str, bool] | None:
+        fault = find_fault()
+        if not fault:
+            return "", False
+        return (fault, True) if has_restarted() else None
+
+    end = wait_until(find_end, READY_SECONDS if seconds is None else seconds, PAUSE)
+    fault, restarted = end or (find_fault(), has_restarted())
+    if fault:
+        print(compose.logs(container), file=sys.stderr)
+    if fault and restarted:
+        raise Problem(f"{name} does not stay up: its log is above")
+    return fault
+
+
+def read_authority(compose: Compose) -> str:
+    """The certificate of the stack's local authority (PEM); "" where the site has a certificate of its own."""
+    container = next(iter(compose.containers("certs", include_stopped=True)), None)
+    if not container:
+        return ""
+    copied = subprocess.run(["docker", "cp", f"{container}:/certs/ca.pem", "-"], capture_output=True, check=False)
+    if copied.returncode != 0:
+        return ""
+    with tarfile.open(fileobj=io.BytesIO(copied.stdout)) as archive:
+        return archive.extractfile("ca.pem").read().decode()  # type: ignore[union-attr]
+
+
+def site_name(compose: Compose) -> str:
+    """The first name of the site."""
+    return compose.services["certs"]["environment"]["DOMAIN"].split()[0]
+
+
+def request_status(host: str, port: int, name: str, path: str, authority: str) -> str:
+    """The status of one GET over TLS, or what went wrong, in words. `authority`: whom to trust besides the host's own."""
+    context = ssl.create_default_context()
+    if authority:
+        context.load_verify_locations(cadata=authority)
+    connection = http.client.HTTPSConnection(name, port, timeout=5)
+    try:
+        plain = socket.create_connection((host, port), timeout=5)
+        connection.sock = context.wrap_socket(plain, server_hostname=name)
+        connection.request("GET", path, headers={"Host": f"{name}:{port}"})
+        return str(connection.getresponse().status)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or repr(error)
+    finally:
+        connection.close()

@@ -1,0 +1,105 @@
+"""One running stack: the only way in which `make`, the tests, the claims and the bench start, change and remove one.
+
+`compose` has the present settings: those of the next container that starts. `change` puts other settings in their place.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from stack import Problem, engine
+from stack.build import build
+from stack.compose import Compose
+from stack.readiness import read_authority, wait_for_containers, wait_for_proxies
+from stack.swap import remove_containers, swap_app
+
+UNDO_TRIES = 5
+
+
+class RunningStack:
+    """A Compose project from its first container to its removal."""
+
+    def __init__(self, compose: Compose) -> None:
+        self.compose = compose
+
+    def change(self, settings: Mapping[str, str]) -> None:
+        """Puts `settings` on top of the present ones, for the containers that start from now on."""
+        self.compose = self.compose.with_settings(settings)
+
+    def build(self, parts: Iterable[str] | None = None, bases: Iterable[str] = ()) -> None:
+        """Builds the images of the app and of `parts` (None: of every proxy), and the app's on other bases too."""
+        build(self.compose, parts)
+        for base in bases:
+            build(self.compose.with_settings({"APP_BASE": base}), [])
+
+    def make_certificates(self) -> None:
+        """Runs the service that makes or renews the certificates; `Problem`, with its log, where it fails."""
+        self.start("certs")
+        container = self.compose.container("certs")
+        if engine.output("docker", "wait", container) != "0":
+            print(self.compose.logs(container), file=sys.stderr)
+            raise Problem("no certificate: the log of the service certs is above")
+
+    def start(self, *services: str, recreate: bool = False, scale: str = "") -> None:
+        """Starts services, or replaces their containers where a setting has changed.
+
+        `recreate` replaces them in any case, and kills the old ones; `scale` (`app=2`) leaves those that run alone.
+        """
+        options = ["--force-recreate", "--timeout", "0"] if recreate else []
+        options += ["--no-recreate", "--scale", scale] if scale else []
+        self.compose.run("up", "--detach", "--no-build", "--no-deps", *options, *services)
+
+    def replace_app(self) -> None:
+        """Starts a new app container in place of the old one, which is killed, and waits until it answers."""
+        self.start("app", recreate=True)
+        self.wait_for_app()
+
+    def swap_app(self) -> None:
+        """Replaces the app's containers without a gap: see stack/swap.py."""
+        swap_app(self.compose)
+
+    def wait_for_app(self) -> None:
+        """Waits until every app container answers."""
+        wait_for_containers(self.compose, self.compose.containers("app", include_stopped=True))
+
+    def wait_for_proxies(self, proxies: Iterable[str], seconds: float | None = None) -> None:
+        """Waits until a request gets through each proxy."""
+        wait_for_proxies(self.compose, proxies, seconds)
+
+    def container(self, service: str) -> str:
+        """The id of a service's only container."""
+        return self.compose.container(service)
+
+    def address(self, service: str, network: str) -> str:
+        """The IPv4 address of a service's container in one of the stack's networks."""
+        return self.compose.address(self.container(service), network)
+
+    def read_authority(self) -> str:
+        """The certificate of the stack's local authority (PEM)."""
+        return read_authority(self.compose)
+
+    def remove(self) -> None:
+        """Removes the project's containers, networks and volumes, and nothing else."""
+        self.compose.run("down", "--volumes", "--remove-orphans")
+
+    def undo(self, keep_volumes: bool = False, kill: bool = False) -> None:
+        """Removes what an interrupted start made. Tries again, because the engine may still be making the last part."""
+        for _ in range(UNDO_TRIES):
+            if kill:
+                remove_containers(self.compose.containers(include_stopped=True))
+            self.compose.run("down", "--remove-orphans", *([] if keep_volumes else ["--volumes"]))
+            time.sleep(1)
+            if not (self.compose.containers(include_stopped=True) if keep_volumes else self.compose.exists()):
+                return
+
+    @contextmanager
+    def undo_on_failure(self, keep_volumes: bool) -> Iterator[None]:
+        """Removes everything where a first start fails or is interrupted; `keep_volumes`: Caddy's has an ACME account."""
+        existed = self.compose.exists()
+        try:
+            yield
+        except BaseException:
+            if not existed:
+                self.undo(keep_volumes)
+            raise

@@ -1,0 +1,1 @@
+"""What serves this repository only: its documentation, lint, virtual environment, locks and claims."""

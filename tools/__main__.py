@@ -1,0 +1,17 @@
+"""`python3 -m tools COMMAND`: what the Makefile calls to check and document this repository."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - nobody has checked yet
+    sys.exit(f"tools: Python {sys.version.split()[0]} is too old: install Python 3.11 or later")
+
+from stack.command_line import run_command
+
+COMMANDS = {
+    "lint": "tools.lint:lint",
+    "claims": "tools.claims:run",
+    "docs": "tools.docs:write",
+    "venv": "tools.venv:make",
+}
+
+run_command("tools", COMMANDS, without_engine={"docs", "venv"})
