@@ -6,8 +6,9 @@ demand that a named difference is really there, so that a release which mends it
 """
 
 import hashlib
+import http.client
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,6 +37,11 @@ class Check(NamedTuple):
     headers: Mapping[str, str | None] = MappingProxyType({})
     body: bytes | Callable[[Answer], str] = b""
     chunked: bool = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body in pieces of 64 kB, as a client sends it that does not know its length."""
+        body = self.send_body or b""
+        return (body[at : at + 65536] for at in range(0, len(body), 65536))
 
 
 class Difference(NamedTuple):
@@ -241,6 +247,20 @@ def fault(check: Check, answer: Answer) -> str:
     if answer.body != check.body:
         return f"a body of {len(answer.body)} bytes, {answer.body[:60]!r}, not {check.body[:60]!r}"
     return ""
+
+
+def send_over(connection: http.client.HTTPConnection, check: Check) -> Answer:
+    """Sends a check over a connection of the standard library; `OSError` where there is no whole answer."""
+    is_chunked = check.chunked and bool(check.send_body)
+    headers = dict(check.send_headers) | ({"Transfer-Encoding": "chunked"} if is_chunked else {})
+    body = check.pieces() if is_chunked else check.send_body
+    try:
+        connection.request(check.method, check.path, body, headers, encode_chunked=is_chunked)
+        response = connection.getresponse()
+        content = response.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(repr(error)) from error
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
 
 
 def verify(send: Send, checks: tuple[Check, ...] = CHECKS) -> dict[str, str]:

@@ -19,7 +19,7 @@ def build_all() -> None:
 
 
 def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
-    """Builds the images that are missing or out of date: of the app, of `parts`, or of every proxy where `parts` is None."""
+    """Builds the images that are missing or out of date: the app's, and those of `parts` (None: of every proxy)."""
     services = ["app", "certs", *(compose.proxies() if parts is None else parts)]
     if all(images.exists(compose.services[name]["image"]) for name in services):
         text = "up: rebuilding what has changed"
@@ -29,7 +29,7 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
         notice = None
         print("up: building the images (half a minute the first time, longer on a slow network)", flush=True)
     try:
-        compose.run("build", "--quiet", *services, COMPOSE_PROJECT_NAME=compose.image_project)
+        compose.run("build", "--quiet", *services, environment={"COMPOSE_PROJECT_NAME": compose.image_project})
     finally:
         if notice:
             notice.cancel()
@@ -37,7 +37,7 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
 
 
 def remove_images(project: str, *filters: str) -> tuple[int, int]:
-    """Removes a project's images, except those that a container uses. Returns how many there were, and how many are left."""
+    """Removes a project's images that no container uses. Returns how many there were, and how many are left."""
     words = [word for each in (f"label={LABEL}.project={project}", *filters) for word in ("--filter", each)]
     found = set((engine.output("docker", "image", "ls", "--quiet", "--no-trunc", *words) or "").split())
     if found:

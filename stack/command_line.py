@@ -11,8 +11,7 @@ from stack import Problem, engine
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:
     """Runs the command that the only argument names: a function, written as `module:function`.
 
-    `Problem` ends it with one line, Ctrl-C with another, and neither with a traceback. `without_engine` has the commands
-    that need no Docker.
+    `Problem` and Ctrl-C end it with one line, and without a traceback. `without_engine`: commands that need no Docker.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     name = sys.argv[1] if len(sys.argv) == 2 else ""

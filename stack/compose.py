@@ -34,20 +34,22 @@ class Compose:
         """The same project with `settings` on top of the present ones."""
         return Compose({**self.environment, **settings})
 
-    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a subcommand and keeps what it prints, whether it fails or not."""
         return subprocess.run(
             ["docker", "compose", *arguments],
             cwd=ROOT,
-            env={**self.environment, **environment},
+            env={**self.environment, **(environment or {})},
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def run(self, *arguments: str, check: bool = True, **environment: str) -> str:
-        """Runs a subcommand and returns what it prints. Where it fails: `Problem` with its error, unless `check` is off."""
-        done = self.command(*arguments, **environment)
+    def run(self, *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None) -> str:
+        """Runs a subcommand and returns what it prints; with `check`, `Problem` with its error where it fails."""
+        done = self.command(*arguments, environment=environment)
         if check and done.returncode != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             error = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "no message")
@@ -73,7 +75,7 @@ class Compose:
     def image_project(self) -> str:
         """The project whose name the images carry as a label.
 
-        Projects that share images (`IMAGES`) share this name. With a name of its own, each project would make new images.
+        Projects that share images (`IMAGES`) share this name: with another name, the same image would be built anew.
         """
         return self.environment.get("IMAGES") or self.project
 

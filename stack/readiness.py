@@ -20,7 +20,7 @@ PAUSE = 0.2  # seconds between two checks: each starts a process in the containe
 
 
 def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: float | None = None) -> None:
-    """Waits until the health check of every container passes; `Problem`, with the log, where one does not get ready.
+    """Waits until the health check of every container passes; `Problem`, with the log, where one does not.
 
     The check is run here, because Docker runs it only every ten seconds.
     """
@@ -59,7 +59,7 @@ def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | 
 def wait_without_fault(
     compose: Compose, container: str, name: str, find_fault: Callable[[], str], seconds: float | None
 ) -> str:
-    """Waits until `find_fault()` returns ""; returns its last answer. Prints the container's log where that is a fault.
+    """Waits until `find_fault()` returns "", and returns its last answer. Prints the log where that is a fault.
 
     `Problem` at once where the container was restarted, because it ended by itself.
     """

@@ -1,6 +1,6 @@
-"""One running stack: the only way in which `make`, the tests, the claims and the bench start, change and remove one.
+"""One running stack: how `make`, the tests, the claims and the bench start, change and remove one.
 
-`compose` has the present settings: those of the next container that starts. `change` puts other settings in their place.
+`compose` has the present settings: those of the next container. `change` puts other settings in their place.
 """
 
 import sys
@@ -95,7 +95,7 @@ class RunningStack:
 
     @contextmanager
     def undo_on_failure(self, keep_volumes: bool) -> Iterator[None]:
-        """Removes everything where a first start fails or is interrupted; `keep_volumes`: Caddy's has an ACME account."""
+        """Removes everything where a first start fails or is interrupted; `keep_volumes`: an ACME account is in one."""
         existed = self.compose.exists()
         try:
             yield

@@ -32,7 +32,7 @@ FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "UPGRADE", "ONLY", "PINS", "A",
 
 
 class Settings(NamedTuple):
-    """Valid settings: the choice of server, the proxies to run, whether the other proxies are to stop (`exclusive`), and what else runs."""
+    """Valid settings: the server, the proxies, whether other proxies are to stop (`exclusive`), and what else runs."""
 
     choice: serve.Choice
     compose: Compose

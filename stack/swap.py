@@ -15,7 +15,7 @@ DNS_SECONDS = 2.5  # the proxies ask for the app's addresses every 2 s
 
 
 def swap_app(compose: Compose) -> None:
-    """Replaces the app's containers by as many new ones of the present settings; `Problem`, and no change, on failure."""
+    """Replaces the app's containers by as many new ones of the present settings; `Problem` and no change on failure."""
     old = compose.containers("app")
     if compose.is_current("app", old):
         wait_for_containers(compose, old)

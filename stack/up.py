@@ -1,11 +1,10 @@
 """`make up`: builds what is missing, starts or swaps, waits until a request gets through, and says what runs."""
 
 import os
-import subprocess
 import sys
 
 from apps import serve
-from stack import ROOT, Problem, engine, images, settings
+from stack import Problem, engine, images, settings
 from stack.build import remove_images
 from stack.compose import Compose
 from stack.ports import HTTP, HTTPS, check_ports, published_number
@@ -71,8 +70,7 @@ def check_configuration(compose: Compose, proxy: str) -> None:
     command = compose.check_command(proxy)
     if not command or (running and compose.is_current(proxy, running)):
         return
-    run = ["docker", "compose", "run", "--rm", "--no-deps", "--no-TTY", proxy, *command]
-    done = subprocess.run(run, cwd=ROOT, env={**compose.environment}, capture_output=True, text=True, check=False)
+    done = compose.command("run", "--rm", "--no-deps", "--no-TTY", proxy, *command)
     if done.returncode != 0:
         print(done.stdout + done.stderr, file=sys.stderr)
         raise Problem(f"{proxy} does not accept its configuration (see above): nothing was changed")

@@ -15,6 +15,7 @@ import pytest
 from loadtests.analysis import compare, intervals, records
 from loadtests.analysis.intervals import Interval
 from loadtests.report import page, plots
+from loadtests.window import Cell
 from stack import ROOT, Problem
 from tests.support.fabricated_runs import COSTS, SATURATED, SLOWER, default, made, window, written
 
@@ -180,7 +181,7 @@ def test_equal_runs_tie_and_a_server_10_percent_dearer_is_found(tmp_path: Path) 
             others += not is_dear and line.verdict != "tie"
         judged = compare.judge(a, dear, "ceiling", records.COST, compare.ratios(a, dear, "ceiling", records.COST).of)
         direct += any(
-            (one.cell.server, one.cell.interface, one.cell.proxy, one.verdict) == (*SLOWER, "direct", "slower")
+            (one.cell.server, one.cell.interface, one.cell.route, one.verdict) == (*SLOWER, "direct", "slower")
             for one in judged.lines
         )
     print(f"{told}; dearer found: {found} of {times}, in its direct cell {direct}; others {others}")
@@ -325,7 +326,7 @@ def test_other_gates_give_no_figure_at_all_and_the_row_stays(tmp_path: Path) -> 
 
 def test_a_cell_that_is_not_measured_stays_with_its_reason(tmp_path: Path) -> None:
     lines = [window("granian", "asgi", "direct", "rate", one) for one in range(5)]
-    cell = {name: lines[0][name] for name in records.Cell._fields}
+    cell = {name: lines[0][name] for name in Cell._fields}
     lines.append({**cell, "server": "daphne", "unmeasured": "fails the contract: HEAD | <GET>"})
     html, markdown = written(made(tmp_path / "run", lines))
     assert "| daphne asgi | not measured |" in markdown and "fails the contract: HEAD \\| <GET> |" in markdown
@@ -397,7 +398,7 @@ def test_a_figure_has_three_digits(value: float, text: str) -> None:
 
 
 def test_percentiles_of_all_rounds_are_those_of_all_answers() -> None:
-    record = records.Record(records.Cell("hello", "granian"))
+    record = records.Record(Cell("hello", "granian"))
     for number, times in enumerate(({"1": 500, "2": 480, "9": 20}, {"1": 500, "3": 499, "70": 1}, {"5": 1000})):
         gates = [{"gate": "errors", "why": "one"}] if number == 2 else []
         record.windows.append({"round": number, "times": times, "gates": gates})

@@ -19,11 +19,11 @@ GOOD: dict[str, Any] = {
 def test_the_default_plan_has_every_server_each_way_and_one_twin() -> None:
     wanted = plan.read({}, 1)
     pairs = [(server, interface) for server, interfaces in serve.servers().items() for interface in interfaces]
-    assert Counter((one.server, one.interface) for one in wanted.blocks if not one.twin) == Counter(
+    assert Counter((one.server, one.interface) for one in wanted.blocks if not one.pair) == Counter(
         [*pairs, ("none", "")]
     )
-    assert [one.server for one in wanted.blocks if one.twin] == ["granian"]
-    assert {cell.proxy for one in wanted.blocks for cell in one.cells} == {"direct", "nginx", "caddy"}
+    assert [one.server for one in wanted.blocks if one.pair] == ["granian"]
+    assert {cell.route for one in wanted.blocks for cell in one.cells} == {"direct", "nginx", "caddy"}
     each = (len(pairs) + 1) * 3 + 2  # the proxies' own answers are two
     assert (wanted.rounds, wanted.windows) == (8, (8 + plan.RATES) * each)
     assert wanted.seconds < 20 * 60 and plan.read({"QUICK": "1"}, 1).seconds < 4 * 60
@@ -50,7 +50,7 @@ def test_the_fixed_rate_has_its_windows_in_a_few_rounds_evenly_spread(rounds: st
 
 def test_a_server_without_workers_is_measured_with_one_only() -> None:
     wanted = plan.read({"SERVERS": "daphne,uvicorn", "INTERFACES": "asgi", "WORKERS": "1,2"}, 1)
-    assert Counter((one.server, one.workers) for one in wanted.blocks if not one.twin) == Counter(
+    assert Counter((one.server, one.workers) for one in wanted.blocks if not one.pair) == Counter(
         [("daphne", 1), ("uvicorn", 1), ("uvicorn", 2), ("none", 1)]
     )
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from loadtests.analysis.records import NONE, RESULTS, Cell
+from loadtests.analysis.records import RESULTS
 from loadtests.run import plan
 from loadtests.run.contract_check import Fit
 from loadtests.run.testbed import Testbed
 from loadtests.run.windows import windows
+from loadtests.window import NO_SERVER, Cell
 from stack import ROOT
 
 pytestmark = pytest.mark.timeout(300)
@@ -157,7 +158,7 @@ def test_a_window_without_fault_says_what_a_request_cost_each_part(served: Testb
 
 def test_a_generator_that_cannot_send_more_is_marked(testbed: Testbed) -> None:
     with busy(testbed.generator[-1]):  # it has little, whatever else runs here
-        (window,) = measured(testbed, Cell("hello", NONE, proxy="nginx", mode="rate"), rate="100000")
+        (window,) = measured(testbed, Cell("hello", NO_SERVER, proxy="nginx", mode="rate"), rate="100000")
     assert {"generator", "rate"} <= names(window)
     assert window["requests"] / window["seconds"] < 98_000
 

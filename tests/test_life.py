@@ -228,7 +228,7 @@ def test_a_killed_worker_is_replaced(stack: StackUnderTest) -> None:
 
 def test_the_certificate_is_kept_until_its_names_change(stack: StackUnderTest) -> None:
     def fingerprints(**environment: str) -> list[str]:
-        stack.compose.run("up", "--no-build", "--no-deps", "certs", **environment)
+        stack.compose.run("up", "--no-build", "--no-deps", "certs", environment=environment)
         mount = f"{stack.compose.project}_certs:/certs:ro"
         run = ["run", "--rm", "--network", "none", "--group-add", "10100", "--volume", mount, f"{IMAGES}-app"]
         return docker(*run, "sha256sum", "/certs/ca.pem", "/certs/fullchain.pem").splitlines()

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from loadtests.analysis import intervals, records
 from loadtests.analysis.intervals import Interval
-from loadtests.analysis.records import JUDGED, SERVER, Cell, Figure, Run
+from loadtests.analysis.records import JUDGED, SERVER, Figure, Run
 from loadtests.report.plots import number
+from loadtests.window import NO_SERVER, Cell
 from stack import Problem, settings
 
 MANY = 2.24 / 1.96  # 97.5 % in place of 95 %: a table of cells has some fifty verdicts
@@ -67,7 +68,7 @@ def ratios(a: Run, b: Run, mode: str, figure: Figure) -> Ratios:
     common = [cell for cell in first if cell in second]
     cells, reference = common, f"the median of all {len(common)} cells"
     if len(common) < intervals.ENOUGH:  # too few to hide one that has changed
-        cells = [cell for cell in common if cell.server == records.NONE]
+        cells = [cell for cell in common if cell.server == NO_SERVER]
         reference = "the proxies' own answers" if cells else ""
     runs, drift = intervals.level(first, second, cells)
     found = {cell: intervals.unpaired(*(intervals.median(list(run[cell].values())) for run in runs)) for cell in common}
@@ -104,8 +105,8 @@ def servers(a: Run, b: Run) -> Comparison:
     for mode in ("ceiling", "rate"):
         found: dict[Cell, dict[Cell, Interval]] = {}
         for cell, ratio in ratios(a, b, mode, SERVER).of.items():
-            if cell.server != records.NONE:
-                found.setdefault(cell._replace(proxy="", http="1.1", mode="", twin=""), {})[cell] = ratio
+            if cell.server != NO_SERVER:
+                found.setdefault(cell._replace(route="", http="1.1", mode="", pair=""), {})[cell] = ratio
         cells = found | cells
     pooled = {server: intervals.together(list(found.values())) for server, found in cells.items()}
     judged = judge(a, b, "ceiling", SERVER, pooled, wide=1)
@@ -173,7 +174,7 @@ def table(judged: Comparison, what: str, several: bool) -> str:
     rows = [[what + ", ".join(filter(None, [judged.figure.name, unit])), "A", "B", "B / A", "95 %", "B is"]]
     for line in judged.lines:
         ratio, cell = line.ratio, line.cell
-        name = " ".join(filter(None, [cell.scenario * several, cell.variant, records.label(cell), cell.proxy]))
+        name = " ".join(filter(None, [cell.scenario * several, cell.variant, records.label(cell), cell.route]))
         span = [f"{ratio.middle:.3f}", f"{ratio.low:.3f}–{ratio.high:.3f}"] if ratio else ["", ""]
         rows.append([name, line.a, line.b, *span, line.verdict])
     ratios = sum(line.ratio is not None for line in judged.lines)
@@ -185,7 +186,7 @@ def table(judged: Comparison, what: str, several: bool) -> str:
 
 def warning(found: Ratios, judged: Comparison) -> list[str]:
     """Said where the baselines moved otherwise than all cells: then what changed may be common to all servers."""
-    moved = [ratio for cell, ratio in found.of.items() if cell.server == records.NONE]
+    moved = [ratio for cell, ratio in found.of.items() if cell.server == NO_SERVER]
     if not moved:
         return []
     ratio = intervals.widened(intervals.together(moved), judged.times)

@@ -7,9 +7,10 @@ of the figure under our conditions, not that it was wrong under its own: both ar
 from typing import NamedTuple
 
 from loadtests.analysis import intervals, records
-from loadtests.analysis.records import Cell, Record, Run
+from loadtests.analysis.records import Record, Run
 from loadtests.report.grid import Part, Table, sentences, shown
 from loadtests.report.plots import number
+from loadtests.window import Cell
 
 
 class Figure(NamedTuple):
@@ -84,7 +85,7 @@ def part(run: Run) -> Part | None:
     if not lines:
         return None
     connections = {
-        one.get("clients") for record in run.records.values() for one in record.windows if record.cell.mode == "ceiling"
+        window.clients for record in run.records.values() for window in record.windows if record.cell.mode == "ceiling"
     }
     cores = len(run.machine.get("placement", {}).get("stack", [])) or "?"
     here = ", ".join(str(one) for one in sorted(filter(None, connections))) or "?"

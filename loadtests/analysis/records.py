@@ -7,6 +7,7 @@ import bisect
 import contextlib
 import itertools
 import json
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Container
@@ -15,34 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loadtests.analysis.intervals import Interval, median, paired
+from loadtests.window import NO_SERVER, REQUIRED, Cell, Window, find_value, read_cell, read_window
 from stack import ROOT, Problem
 
 RESULTS = ROOT / "loadtests/results"
-NONE = "none"  # the server of a baseline: the proxy answers by itself
 SATURATED = "generator"  # the gate of a window in which the generator, not the stack, was the limit
 # CPU time and memory are a container's own: with others on up to half of the cores a request cost the same within 10 %,
 # beyond that up to 75 % more. They count in spite of these gates, and up to there; throughput and latency do not.
 OWN, HALF = (SATURATED, "machine"), 0.5
-SLOWED = "slowed"  # how much longer the gauge's work took in a window than in a run's fastest tenth: see gauge.py
-MEASURED = {"round", "seconds", "requests", "errors", "latency", "cpu", "memory", "gates"}
-
-Window = dict[str, Any]
-
-
-class Cell(NamedTuple):
-    """What is measured: a window without its round, its place and its results."""
-
-    scenario: str
-    server: str
-    interface: str = ""
-    app: str = ""
-    proxy: str = "direct"
-    workers: int = 1
-    threads: int = 0
-    http: str = "1.1"
-    twin: str = ""
-    mode: str = ""
-    variant: str = ""
 
 
 class Figure(NamedTuple):
@@ -56,27 +37,27 @@ class Figure(NamedTuple):
 
     def counts(self, window: Window) -> bool:
         """Whether a window counts for this figure."""
-        return {gate["gate"] for gate in window["gates"]} <= {*self.despite} and window.get("host", 0) <= HALF
+        return window.rules <= {*self.despite} and window.others <= HALF
 
 
 def cpu(*parts: str) -> Callable[[Window], float]:
     """CPU time of some parts per request, in microseconds."""
-    return lambda window: 1e6 * sum(window["cpu"].get(part, 0.0) for part in parts) / window["requests"]
+    return lambda window: 1e6 * sum(window.cpu.get(part, 0.0) for part in parts) / window.requests
 
 
 def steady(*parts: str) -> Callable[[Window], float]:
     """CPU time of some containers per request, in microseconds of the stack's cores at their usual fastest."""
-    return lambda window: cpu(*parts)(window) / window.get(SLOWED, 1.0)
+    return lambda window: cpu(*parts)(window) / window.slowness
 
 
 def held(when: str, part: str) -> Callable[[Window], float]:
-    """A container's memory, in MiB: `warm` before the first window, `peak` at most, `memory` after this one."""
-    return lambda window: window[when][part] / 2**20
+    """A container's memory, in MiB: `memory_warm` before the first window, `memory_peak` at most, `memory` after this one."""
+    return lambda window: getattr(window, when)[part] / 2**20
 
 
 def per_second(window: Window) -> float:
     """Requests a second."""
-    return window["requests"] / window["seconds"]
+    return window.requests / window.seconds
 
 
 COST = Figure("CPU per request, app + proxy", "µs", steady("app", "proxy"), despite=OWN)
@@ -87,23 +68,23 @@ GENERATOR = Figure("CPU per request, generator", "µs", cpu("generator"), despit
 SENT = Figure(
     "requests per CPU second of the generator",
     "/s",
-    lambda one: one["requests"] / one["cpu"]["generator"],
+    lambda window: window.requests / window.cpu["generator"],
     True,
     OWN,
 )
 CEILING = Figure("requests per second", "/s", per_second, True)
-P50 = Figure("median latency", "ms", lambda window: window["latency"]["p50"])
-P99 = Figure("99th percentile of latency", "ms", lambda window: window["latency"]["p99"])
+P50 = Figure("median latency", "ms", lambda window: window.latency["p50"])
+P99 = Figure("99th percentile of latency", "ms", lambda window: window.latency["p99"])
 SERVER = Figure(  # of a baseline the proxy's, which tells the machine's drift
     "CPU per request, app, over all cells",
     "µs",
-    lambda window: (PROXY if window["server"] == NONE else APP).of(window),
+    lambda window: (PROXY if window.cell.server == NO_SERVER else APP).of(window),
     despite=OWN,
 )
-DELIVERED = Figure("delivered / offered", "", lambda window: per_second(window) / window["offered"], True)
-WARM = Figure("memory of the app after warm-up", "MiB", held("warm", "app"), despite=OWN)
-PEAK = Figure("memory of the app at most", "MiB", held("peak", "app"), despite=OWN)
-PROXY_PEAK = Figure("memory of the proxy at most", "MiB", held("peak", "proxy"), despite=OWN)
+DELIVERED = Figure("delivered / offered", "", lambda window: per_second(window) / (window.offered or math.nan), True)
+WARM = Figure("memory of the app after warm-up", "MiB", held("memory_warm", "app"), despite=OWN)
+PEAK = Figure("memory of the app at most", "MiB", held("memory_peak", "app"), despite=OWN)
+PROXY_PEAK = Figure("memory of the proxy at most", "MiB", held("memory_peak", "proxy"), despite=OWN)
 # What a cell is judged by, the headline first. At the ceiling the CPU time repeats within 2 to 5 %, at the rate, where
 # the stack mostly waits, within 15 to 30 %: the rate is for latency.
 JUDGED = (("ceiling", COST), ("ceiling", CEILING), ("rate", P50), ("rate", COST))
@@ -120,7 +101,7 @@ class Record:
     @property
     def gated(self) -> list[Window]:
         """The windows with a gate."""
-        return [window for window in self.windows if window["gates"]]
+        return [window for window in self.windows if window.invalid]
 
     @property
     def label(self) -> str:
@@ -136,7 +117,7 @@ class Record:
         found: dict[int, float] = {}
         for window in self.counted(figure):
             with contextlib.suppress(KeyError, TypeError, ZeroDivisionError):  # no such part, no rate, no request
-                found[window["round"]] = figure.of(window)
+                found[window.round] = figure.of(window)
         return {key: value for key, value in found.items() if value}
 
     def median(self, figure: Figure) -> Interval | None:
@@ -148,7 +129,7 @@ class Record:
         """Percentiles (ms) of all answers of the windows whose latency counts; empty where no times were kept."""
         times: Counter[float] = Counter()
         for window in self.counted(P99):
-            times.update({float(time): count for time, count in window.get("times", {}).items()})
+            times.update({float(time): count for time, count in window.times.items()})
         ordered, total = sorted(times.items()), times.total()
         if not total:
             return []
@@ -160,7 +141,7 @@ class Record:
 
         None for another figure, and where a window counts.
         """
-        saturated = [one for one in self.windows if {gate["gate"] for gate in one["gates"]} == {SATURATED}]
+        saturated = [window for window in self.windows if window.rules == {SATURATED}]
         if figure is not CEILING or self.median(figure) or not saturated:
             return None
         return statistics.median(figure.of(window) for window in saturated)
@@ -169,8 +150,8 @@ class Record:
         """Why windows are gated: for each gate in how many windows, and the reasons."""
         found: dict[str, list[str]] = {}
         for window in self.gated:
-            for gate in window["gates"]:
-                found.setdefault(gate["gate"], []).append(gate["why"])
+            for invalidity in window.invalid:
+                found.setdefault(invalidity.rule, []).append(invalidity.reason)
         told = []
         for gate, whys in found.items():
             first, more = (kinds := list(dict.fromkeys(whys)))[:2], len(kinds) - 2
@@ -183,12 +164,12 @@ def label(cell: Cell, always: Container[str] = ()) -> str:
     unusual = {"app": cell.app != "bare", "workers": cell.workers > 1, "http": cell.http != "1.1"}
     words = {
         "app": cell.app,
-        "workers": f"{cell.workers} worker{'s' * (cell.workers > 1)}" if cell.server != NONE else "",
+        "workers": f"{cell.workers} worker{'s' * (cell.workers > 1)}" if cell.server != NO_SERVER else "",
         "http": f"HTTP/{cell.http}",
     }
     more = [words[name] for name in words if unusual[name] or name in always]
-    first = "no application server" if cell.server == NONE else cell.server
-    return " ".join(filter(None, [first, cell.interface, *more, cell.twin]))
+    first = "no application server" if cell.server == NO_SERVER else cell.server
+    return " ".join(filter(None, [first, cell.interface, *more, cell.pair]))
 
 
 @dataclass
@@ -214,8 +195,8 @@ def pairs(run: Run, figure: Figure, mode: str) -> list[tuple[Cell, Interval]]:
     """The A/A pairs of a mode, each with the ratio of the second name's figure to the first's."""
     found = []
     for cell, record in run.records.items():
-        first = run.records.get(cell._replace(twin=""))
-        if cell.twin and cell.mode == mode and first and record.median(figure) and first.median(figure):
+        first = run.records.get(cell._replace(pair=""))
+        if cell.pair and cell.mode == mode and first and record.median(figure) and first.median(figure):
             found.append((cell, paired(first.values(figure), record.values(figure))))
     return found
 
@@ -242,15 +223,15 @@ def read(folder: Path) -> Run:
             raise Problem(f"{folder} is not a whole run: it has no {one.name}")
     records: dict[Cell, Record] = {}
     for number, line in enumerate(file.read_text().splitlines(), 1):
-        window = parse(line)
-        if isinstance(window, str):
-            raise Problem(f"line {number} of {file} {window}: remove it, or measure again")
-        cell = Cell(**{name: window[name] for name in Cell._fields if name in window})
+        entry = parse(line)
+        if isinstance(entry, str):
+            raise Problem(f"line {number} of {file} {entry}: remove it, or measure again")
+        cell = read_cell(entry)
         record = records.setdefault(cell, Record(cell))
-        if "unmeasured" in window:
-            record.unmeasured = window["unmeasured"]
+        if "unmeasured" in entry:
+            record.unmeasured = entry["unmeasured"]
         else:
-            record.windows.append(window)
+            record.windows.append(read_window(entry))
     if not records:
         raise Problem(f"{file} is empty: nothing was measured")
     gauged([window for record in records.values() for window in record.windows])
@@ -262,10 +243,10 @@ def read(folder: Path) -> Run:
 
 def gauged(windows: list[Window]) -> None:
     """Says of each window how much slower the stack's cores were than in the run's fastest tenth, by the gauge."""
-    if gauges := sorted(window["gauge"] for window in windows if window.get("gauge")):
-        usual = gauges[len(gauges) // 10]
+    if times := sorted(window.probe_time for window in windows if window.probe_time):
+        usual = times[len(times) // 10]
         for window in windows:
-            window[SLOWED] = window.get("gauge", 0.0) / usual or 1.0
+            window.slowness = window.probe_time / usual or 1.0
 
 
 def parse(text: str, window: bool = True) -> dict[str, Any] | str:
@@ -276,7 +257,7 @@ def parse(text: str, window: bool = True) -> dict[str, Any] | str:
         return "is not JSON"
     if not isinstance(found, dict):
         return "is not a JSON object"
-    lacking = {"scenario", "server"} | (set() if "unmeasured" in found else MEASURED)
-    if window and (lacking := lacking - found.keys()):
-        return f"lacks {', '.join(sorted(lacking))}"
+    required = {"scenario", "server"} | (set() if "unmeasured" in found else set(REQUIRED))
+    if window and (missing := sorted(name for name in required if find_value(found, name) is None)):
+        return f"lacks {', '.join(missing)}"
     return found

@@ -9,10 +9,11 @@ from typing import Any
 
 from loadtests.analysis import intervals, records
 from loadtests.analysis.intervals import Interval
-from loadtests.analysis.records import Cell, Record, Run
+from loadtests.analysis.records import Record, Run
 from loadtests.report.grid import Part, Table, heading, sentences, shown
 from loadtests.report.plots import number
 from loadtests.scenarios import scenarios
+from loadtests.window import NO_SERVER, Cell
 
 Make = Callable[[Run, str], Part | None]
 SUFFERS = 2  # times the latency without slow clients
@@ -31,7 +32,7 @@ def of(run: Run, scenario: str, **fields: Any) -> dict[Cell, Record]:
     return {
         cell: record
         for cell, record in run.records.items()
-        if cell.scenario == scenario and not cell.twin and all(getattr(cell, k) == v for k, v in fields.items())
+        if cell.scenario == scenario and not cell.pair and all(getattr(cell, k) == v for k, v in fields.items())
     }
 
 
@@ -42,7 +43,7 @@ def ratio(over: dict[int, float], under: dict[int, float]) -> Interval | None:
 
 def where(cell: Cell) -> str:
     """A cell's server and way."""
-    return f"{records.label(cell)} {heading(cell.proxy)}"
+    return f"{records.label(cell)} {heading(cell.route)}"
 
 
 def span(found: Sequence[float], unit: str = "") -> str:
@@ -83,11 +84,7 @@ def slow(run: Run, scenario: str) -> Part | None:
 
 def suffers(record: Record | None, usual: Interval | None) -> str:
     """Whether others suffer in a cell: "(!)", or "?" where the machine or the generator, not the server, hides it."""
-    windows = (
-        [one for one in record.windows if not {gate["gate"] for gate in one["gates"]} & {*records.OWN}]
-        if record
-        else []
-    )
+    windows = [window for window in record.windows if not window.rules & {*records.OWN}] if record else []
     if not (record and usual and windows):
         return "?"
     found = record.median(records.P99)
@@ -103,7 +100,7 @@ def told(record: Record | None) -> str:
 
 def gate(record: Record | None) -> str:
     """Why there is no figure."""
-    reasons = dict.fromkeys(one["gate"] for window in (record.gated if record else []) for one in window["gates"])
+    reasons = dict.fromkeys(one.rule for window in (record.gated if record else []) for one in window.invalid)
     return "gated: " + ", ".join(reasons) if reasons else "–"
 
 
@@ -166,13 +163,13 @@ def clients(run: Run, scenario: str) -> Part | None:
     found: dict[Cell, tuple[int, list[float]]] = {}
     for cell, record in of(run, scenario, mode="ceiling").items():
         for window in record.counted(records.WARM):
-            many = window.get("clients", 0)
-            if not (many and "app" in window.get("warm", {})):
+            many = window.clients
+            if not (many and "app" in window.memory_warm):
                 continue
             most, grown = found.get(cell._replace(variant=""), (0, []))
             grown = grown if many == most else [] if many > most else grown
             if many >= most:
-                grown.append((window["memory"]["app"] - window["warm"]["app"]) / many / 1024)
+                grown.append((window.memory["app"] - window.memory_warm["app"]) / many / 1024)
                 found[cell._replace(variant="")] = (many, grown)
     lines, middles = [], []
     for cell, (many, grown) in found.items():
@@ -195,7 +192,7 @@ def little(run: Run, scenario: str) -> Part | None:
         counted = record.counted(records.CEILING)
         if not (wait and counted):
             continue
-        allowed = counted[0]["clients"] / wait
+        allowed = counted[0].clients / wait
         found = record.median(records.CEILING)
         shares += [(found.middle / allowed, cell)] if found else []
         threads = number(cell.threads * cell.workers / wait) if cell.interface == "wsgi" and cell.threads else "–"
@@ -229,8 +226,8 @@ def stock(run: Run, scenario: str) -> Part | None:
     lines, said = [], []
     for proxy, most in BARS.items():
         shares = []
-        for cell, ours in of(run, scenario, proxy=proxy, mode="ceiling", http="1.1").items():
-            if cell.server == records.NONE or not (other := run.records.get(cell._replace(proxy=f"{proxy}-stock"))):
+        for cell, ours in of(run, scenario, route=proxy, mode="ceiling", http="1.1").items():
+            if cell.server == NO_SERVER or not (other := run.records.get(cell._replace(route=f"{proxy}-stock"))):
                 continue
             found = ratio(ours.values(records.PROXY), other.values(records.PROXY))
             both = [shown(one) if one else "–" for one in (ours.median(records.PROXY), other.median(records.PROXY))]
@@ -249,9 +246,9 @@ def beyond(run: Run, scenario: str) -> Part | None:
     """What application and NGINX cost together, over the server direct and a few of NGINX's own answers."""
     alone = own_answer(run, scenario)
     lines, found = [], []
-    for cell, behind in of(run, scenario, proxy="nginx", mode="ceiling", http="1.1").items():
-        direct = run.records.get(cell._replace(proxy="direct"))
-        if cell.server == records.NONE or not (alone and direct):
+    for cell, behind in of(run, scenario, route="nginx", mode="ceiling", http="1.1").items():
+        direct = run.records.get(cell._replace(route="direct"))
+        if cell.server == NO_SERVER or not (alone and direct):
             continue
         own, bare = alone.values(records.PROXY), direct.values(records.COST)
         allowed = {key: bare[key] + TIMES * own[key] for key in bare.keys() & own.keys()}
@@ -276,7 +273,7 @@ def own_answer(run: Run, scenario: str) -> Record | None:
     found = [
         (cell.scenario != scenario, record)
         for cell, record in run.records.items()
-        if (cell.server, cell.proxy, cell.mode, cell.http) == (records.NONE, "nginx", "ceiling", "1.1")
+        if (cell.server, cell.route, cell.mode, cell.http) == (NO_SERVER, "nginx", "ceiling", "1.1")
         and cell.scenario in (scenario, "hello")
     ]
     return min(found, key=lambda one: one[0])[1] if found else None

@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from loadtests.analysis import intervals, records
 from loadtests.analysis.intervals import Interval
-from loadtests.analysis.records import Cell, Figure, Record, Run
+from loadtests.analysis.records import Figure, Record, Run
 from loadtests.report import plots
 from loadtests.report.plots import number
+from loadtests.window import NO_SERVER, Cell
 from stack import proxies
 
 ALONE = "no application server: the proxy's own answer"
@@ -48,19 +49,19 @@ class Grid:
         self.records = {
             cell._replace(mode=""): one
             for cell, one in run.records.items()
-            if (cell.scenario, cell.variant) == (scenario, variant) and cell.mode in (mode, "") and not cell.twin
+            if (cell.scenario, cell.variant) == (scenario, variant) and cell.mode in (mode, "") and not cell.pair
         }
-        alone = [cell for cell in self.records if cell.server == records.NONE]
-        one_each = len({cell.proxy for cell in alone}) == len(alone)  # several, such as one a protocol, are rows
+        alone = [cell for cell in self.records if cell.server == NO_SERVER]
+        one_each = len({cell.route for cell in alone}) == len(alone)  # several, such as one a protocol, are rows
         self.bare = len(alone) == len(self.records)  # no server takes part at all
-        self.alone = {cell.proxy: self.records[cell] for cell in alone if one_each and not self.bare}
-        servers = [cell for cell in self.records if cell.proxy not in self.alone or cell not in alone]
-        self.proxies = sorted({cell.proxy for cell in servers}, key=order)
+        self.alone = {cell.route: self.records[cell] for cell in alone if one_each and not self.bare}
+        servers = [cell for cell in self.records if cell.route not in self.alone or cell not in alone]
+        self.proxies = sorted({cell.route for cell in servers}, key=order)
         self.varied = {
             name for name in ("app", "workers", "http") if len({getattr(cell, name) for cell in servers} - {""}) > 1
         }
         self.floor = intervals.noise_floor([ratio for _, ratio in records.pairs(run, figure, mode)])
-        self.rows = sorted({cell._replace(proxy=""): 0 for cell in servers}, key=self.place)
+        self.rows = sorted({cell._replace(route=""): 0 for cell in servers}, key=self.place)
 
     def label(self, row: Cell) -> str:
         """A row's name: whatever tells it from the others."""
@@ -72,7 +73,7 @@ class Grid:
 
     def at(self, row: Cell, proxy: str) -> Record:
         """The record of a row behind a proxy: an empty one if it is not in the run."""
-        cell = row._replace(proxy=proxy)
+        cell = row._replace(route=proxy)
         return self.records.get(cell) or Record(cell, unmeasured="not in this run")
 
     def place(self, row: Cell) -> tuple[bool, float, str]:
@@ -109,7 +110,7 @@ class Grid:
 
     def ends(self, proxy: str) -> tuple[list[Cell], Cell] | None:
         """The best row with all that tie with it, and the last; None where nothing was measured."""
-        servers = [row for row in self.rows if row.server != records.NONE] or self.rows
+        servers = [row for row in self.rows if row.server != NO_SERVER] or self.rows
         found = {row: one.middle for row in servers if (one := self.median(row, proxy))}
         if not found:
             return None
@@ -218,7 +219,7 @@ def heading(proxy: str) -> str:
 def absent(record: Record) -> str:
     """Why a cell has no figure, in a word."""
     if record.windows:
-        gates = dict.fromkeys(gate["gate"] for one in record.gated for gate in one["gates"])
+        gates = dict.fromkeys(one.rule for window in record.gated for one in window.invalid)
         return "gated: " + ", ".join(gates) if gates else "not measured"
     return "not in this run" if record.unmeasured == "not in this run" else "not measured"
 

@@ -19,6 +19,7 @@ from loadtests.report import findings, grid
 from loadtests.report.grid import Grid, Part, Table, heading
 from loadtests.report.plots import number
 from loadtests.scenarios import scenarios
+from loadtests.window import Cell
 from stack import ROOT, Problem, settings
 from tools import claims
 
@@ -90,8 +91,8 @@ def notices(run: Run) -> list[str]:
     if run.machine.get("interrupted"):
         found.append(f"Interrupted: {run.windows} of {planned} windows were measured; the rest is missing.")
     windows = [window for record in run.records.values() for window in record.windows]
-    reasons = Counter(gate["gate"] for window in windows for gate in window["gates"])
-    if (gated := sum(bool(window["gates"]) for window in windows)) > len(windows) * FEW:
+    reasons = Counter(one.rule for window in windows for one in window.invalid)
+    if (gated := sum(bool(window.invalid) for window in windows)) > len(windows) * FEW:
         why = ", ".join(f"{name} ({count})" for name, count in reasons.most_common(3))
         found.append(f"{gated} of {len(windows)} windows are gated: {why}. A quieter machine says more.")
     rounds = max((len(record.windows) for record in run.records.values()), default=0)
@@ -201,7 +202,7 @@ def measured(run: Run, scenario: str, explained: bool) -> list[Part]:
 
 def offered(own: Grid) -> str:
     """The rates that a grid's cells were asked at."""
-    rates = sorted({one["offered"] for record in own.records.values() for one in record.windows if one.get("offered")})
+    rates = sorted({window.offered for record in own.records.values() for window in record.windows if window.offered})
     return " to ".join(number(one) for one in dict.fromkeys([*rates[:1], *rates[-1:]])) or "?"
 
 
@@ -211,7 +212,7 @@ def glance(content: Sequence[Section]) -> list[tuple[str, str, str]]:
     return found if len(found) > 2 else []
 
 
-def subject(cell: records.Cell) -> str:
+def subject(cell: Cell) -> str:
     """What a cell asks."""
     return " ".join(filter(None, [cell.scenario, cell.variant]))
 
@@ -219,12 +220,12 @@ def subject(cell: records.Cell) -> str:
 def gates(run: Run) -> Section:
     """What does not count, or was not measured, and why."""
     gated = [
-        [record.label, heading(cell.proxy), subject(cell), cell.mode, f"{count} of {len(record.windows)}", why]
+        [record.label, heading(cell.route), subject(cell), cell.mode, f"{count} of {len(record.windows)}", why]
         for cell, record in run.records.items()
         for count, why in record.reasons()
     ]
     unmeasured = [
-        [record.label, heading(cell.proxy), subject(cell), cell.mode or "both", record.unmeasured]
+        [record.label, heading(cell.route), subject(cell), cell.mode or "both", record.unmeasured]
         for cell, record in run.records.items()
         if record.unmeasured
     ]
@@ -248,7 +249,7 @@ def noise(run: Run) -> Section:
         floor = intervals.noise_floor([ratio for _, ratio in found])
         for cell, ratio in found:
             span = f"{ratio.low:.3f}–{ratio.high:.3f}"
-            where = [subject(cell), mode, f"{records.label(cell._replace(twin=''))} {heading(cell.proxy)}", figure.name]
+            where = [subject(cell), mode, f"{records.label(cell._replace(pair=''))} {heading(cell.route)}", figure.name]
             lines.append([*where, f"{ratio.middle:.3f} ({span})", percent(floor)])
     if not lines:
         text = "No cell was measured twice under two names: ties are told by the intervals alone, which is too few."
@@ -260,7 +261,7 @@ def noise(run: Run) -> Section:
 
 def speed(run: Run) -> str:
     """How steady the machine was."""
-    slowed = [one[records.SLOWED] for record in run.records.values() for one in record.windows if records.SLOWED in one]
+    slowed = [one.slowness for record in run.records.values() for one in record.windows if one.probe_time]
     if len(slowed) < 2:
         return ""
     low, *_, high = statistics.quantiles(slowed, n=20)
@@ -281,9 +282,7 @@ def parity(run: Run) -> list[Section]:
     rows += [["memory", f"{machine['memory'] / 2**30:.1f} GiB"]] if machine.get("memory") else []
     rows += [[name, str(machine[name])] for name in ("cpu", "kernel", "engine") if machine.get(name)]
     rows += [[f"image {name}", str(value)[:19]] for name, value in machine.get("images", {}).items()]
-    clients = sorted(
-        {one["clients"] for record in run.records.values() for one in record.windows if one.get("clients")}
-    )
+    clients = sorted({window.clients for record in run.records.values() for window in record.windows if window.clients})
     rows += [["connections or users", ", ".join(map(str, clients))]] if clients else []
     versions = [[name, str(value)] for name, value in sorted(machine.get("versions", {}).items())]
     tables = [Table(["condition", ""], rows), Table(["part", "release"], versions)]

@@ -15,6 +15,7 @@ from loadtests.analysis.records import Run
 from loadtests.report import page, plots
 from loadtests.report.grid import Grid, cost
 from loadtests.report.plots import number
+from loadtests.window import NO_SERVER
 from stack import ROOT, Problem, settings
 from tools import docs
 
@@ -79,7 +80,7 @@ def picture(run: Run) -> str:
     lines = [
         plots.Line(grid.label(row), [(grid.median(row, way), letters[way].get(row, "")) for way in ways])
         for row in grid.rows
-        if row.server != records.NONE
+        if row.server != NO_SERVER
     ]
     title = "What does a request cost? CPU time of the application, and of the proxy in front of it"
     unit = "µs; letters: ties"

@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from loadtests.analysis.records import NONE, RESULTS, Cell, known, read
+from loadtests.analysis.records import RESULTS, known, read
 from loadtests.report import page
 from loadtests.run import conditions
 from loadtests.run import plan as plans
 from loadtests.run.contract_check import Fit
 from loadtests.run.plan import Block, Plan
 from loadtests.run.testbed import Testbed
-from loadtests.run.windows import empty, windows
+from loadtests.run.windows import failed_window, measure_windows
+from loadtests.window import NO_SERVER, Cell, Window, read_cell, write_record
 from stack import ROOT, Problem, settings
 
 INSTEAD = {"SERVER": "SERVERS", "INTERFACE": "INTERFACES", "APP": "APPS", "PROXY": "PROXIES"}  # make up's
@@ -112,7 +113,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def finished(folder: Path) -> Done:
     """Every cell with its rounds; a cell that cannot be measured has round -1."""
-    return {(Cell(**{name: line[name] for name in Cell._fields}), line.get("round", -1)) for line in lines(folder)}
+    return {(read_cell(line), line.get("round", -1)) for line in lines(folder)}
 
 
 @contextlib.contextmanager
@@ -137,23 +138,27 @@ def measure(folder: Path, wanted: Plan, testbed: Testbed) -> None:
             file.write(json.dumps(line) + "\n")
             file.flush()
 
+        def note_window(window: Window, number: int, place: int) -> None:
+            window.round, window.block = number, place
+            note(write_record(window))
+
         blocks = [(number, *one) for number in range(wanted.rounds) for one in enumerate(wanted.order(number))]
         todo = [(*one, cells) for one in blocks if (cells := due(one[2], one[0], done))]
         began, planned = time.monotonic(), [plans.took(one[3]) for one in todo]
         for count, (number, place, block, cells) in enumerate(todo, 1):
             unfit, failed = served(testbed, fit, block, cells)
             for cell in cells:
-                if cell.proxy in unfit and (cell, -1) not in done:
+                if cell.route in unfit and (cell, -1) not in done:
                     done.add((cell, -1))
-                    note(cell._asdict() | {"unmeasured": unfit[cell.proxy]})
-                elif cell.proxy in failed:
-                    note(empty(cell, "start", failed[cell.proxy]) | {"round": number, "block": place})
-            good = [cell for cell in cells if cell.proxy not in unfit | failed]
-            for line in windows(testbed, good, wanted):
-                note(line | {"round": number, "block": place})
+                    note(cell._asdict() | {"unmeasured": unfit[cell.route]})
+                elif cell.route in failed:
+                    note_window(failed_window(cell, "start", failed[cell.route]), number, place)
+            good = [cell for cell in cells if cell.route not in unfit | failed]
+            for window in measure_windows(testbed, good, wanted):
+                note_window(window, number, place)
             minutes = (time.monotonic() - began) * sum(planned[count:]) / sum(planned[:count]) / 60
-            server = block.server if block.server != NONE else "no server: the proxies' own answers"
-            what = " ".join(filter(None, [server, block.interface, block.app, block.twin]))
+            server = block.server if block.server != NO_SERVER else "no server: the proxies' own answers"
+            what = " ".join(filter(None, [server, block.interface, block.app, block.pair]))
             place_in_all = f"{count} of {len(todo)} starts; about {minutes:.0f} min left"
             print(f"bench: round {number + 1} of {wanted.rounds}: {what} [{place_in_all}]", flush=True)
 
@@ -165,10 +170,10 @@ def due(block: Block, number: int, done: Done) -> list[Cell]:
 
 def served(testbed: Testbed, fit: Fit, block: Block, cells: list[Cell]) -> tuple[dict[str, str], dict[str, str]]:
     """Starts the block's server. The ways that do not keep the contract, and those that failed this time, with why."""
-    ways = dict.fromkeys(cell.proxy for cell in cells)
+    ways = dict.fromkeys(cell.route for cell in cells)
     unfit, failed = {}, {}
     try:
-        if block.server != NONE:
+        if block.server != NO_SERVER:
             testbed.serve(block.server, block.interface, block.app, block.workers, cells[0].threads)
     except Problem as problem:
         return {}, dict.fromkeys(ways, str(problem))

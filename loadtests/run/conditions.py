@@ -12,7 +12,7 @@ from typing import Any
 from loadtests.run import plan as plans
 from loadtests.run.plan import Plan
 from loadtests.run.testbed import Testbed
-from loadtests.run.windows import WARM
+from loadtests.run.windows import WARM_UP_SECONDS
 from stack import ROOT, Problem, engine
 from tools import docs
 
@@ -70,7 +70,7 @@ def conditions(folder: Path, wanted: Plan, testbed: Testbed) -> dict[str, Any]:
             "TLS": "from the generator to the proxies, over HTTP/1.1; none between proxy and app, nor direct",
             "keep-alive": "as the scenario says; servers 30 s, proxies 15 s",
             "proxy headers": "set by the proxies, read by the gateway of every application",
-            "each window": f"after {WARM} s of warm-up each way; the engine's counters are read between windows",
+            "each window": f"after {WARM_UP_SECONDS} s of warm-up each way; the engine's counters are read between windows",
         },
         "placement": {"stack": testbed.stack, "generator": testbed.generator},
         "rounds": wanted.rounds,

@@ -4,12 +4,11 @@ import contextlib
 import http.client
 import json
 import time
-from typing import Any
 
 from apps import contract
-from loadtests.analysis.records import NONE
-from loadtests.run.plan import DIRECT, STOCK, Block
+from loadtests.run.plan import STOCK, Block
 from loadtests.run.testbed import ALONE, HTTPS, Testbed
+from loadtests.window import DIRECT, NO_SERVER
 from stack import Problem
 from stack.readiness import READY_SECONDS
 
@@ -26,7 +25,7 @@ class Fit:
     def fault(self, block: Block, way: str) -> str:
         """What of the contract does not hold that way; "" where it does. `Problem` where nothing gets through."""
         place = (block.server, block.interface, block.app, way)
-        if block.server != NONE:
+        if block.server != NO_SERVER:
             self.wait(way)
         if place not in self.known:
             self.known[place] = self.verified(block, way)
@@ -37,7 +36,7 @@ class Fit:
 
         Of a proxy's own answer it is the greeting; so it is of a stock configuration, whose lacks are known.
         """
-        if block.server == NONE:
+        if block.server == NO_SERVER:
             faults = contract.verify(sender(self.testbed, way, ALONE), GREETING)
         else:
             checks = GREETING if way in STOCK else contract.CHECKS
@@ -76,16 +75,7 @@ def sender(testbed: Testbed, way: str, port: int = HTTPS) -> contract.Send:
         else:
             connection = http.client.HTTPConnection(address, 8000, timeout=20)
         try:
-            whole = check.send_body
-            chunked = check.chunked and bool(whole)
-            body: Any = (whole[at : at + 65536] for at in range(0, len(whole), 65536)) if chunked and whole else whole
-            headers = dict(check.send_headers) | ({"Transfer-Encoding": "chunked"} if chunked else {})
-            connection.request(check.method, check.path, body, headers, encode_chunked=chunked)
-            answer = connection.getresponse()
-            content = answer.read()
-            return contract.Answer(answer.status, {n.lower(): v for n, v in answer.getheaders()}, content)
-        except http.client.HTTPException as error:
-            raise ConnectionError(repr(error)) from error
+            return contract.send_over(connection, check)
         finally:
             connection.close()
 

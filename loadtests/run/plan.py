@@ -11,18 +11,16 @@ from itertools import product
 from typing import NamedTuple
 
 from apps import serve
-from loadtests.analysis.records import NONE, Cell
 from loadtests.scenarios import Scenario, scenarios
+from loadtests.window import DIRECT, NO_SERVER, PAIR, Cell
 from stack import Problem, proxies, settings
 
-DIRECT = "direct"
 STOCK = ("nginx-stock", "caddy-stock")  # the shortest configuration that proxies: stock/
 VERSIONS = ("1.1", "2", "3")
 MODES = ("rate", "ceiling")
 VARIABLES = settings.FOR_BENCH | {"WORKERS"}
 START, WAY = 2.0, 0.5  # seconds that a server takes to start, and each way to it to warm up
 RATES = 5  # windows of a cell at the fixed rate, however many rounds there are: for latency, not for the headline
-TWIN = "A/A"  # the second name of a cell that is measured twice
 DEFAULT = {
     "PROXIES": "direct,nginx,caddy",
     "SCENARIOS": "hello",
@@ -44,7 +42,7 @@ class Block(NamedTuple):
     interface: str
     app: str
     workers: int
-    twin: str
+    pair: str
     cells: tuple[Cell, ...]
 
 
@@ -85,7 +83,7 @@ class Plan(NamedTuple):
     @property
     def bases(self) -> set[str]:
         """The images that its servers need: `APP_BASE`."""
-        starts = {(one.server, one.interface) for one in self.blocks if one.server != NONE}
+        starts = {(one.server, one.interface) for one in self.blocks if one.server != NO_SERVER}
         return {serve.choose({"SERVER": server, "INTERFACE": interface}).base for server, interface in starts}
 
     @property
@@ -102,7 +100,7 @@ class Plan(NamedTuple):
 def took(cells: Sequence[Cell]) -> float:
     """About how many seconds one start of a server takes, and the windows then, each up to the engine's next tick."""
     users = (scenarios()[cell.scenario].user(cell.variant) for cell in cells)
-    return START + WAY * len({cell.proxy for cell in cells}) + sum(math.ceil(user["seconds"] + 0.1) for user in users)
+    return START + WAY * len({cell.route for cell in cells}) + sum(math.ceil(user["seconds"] + 0.1) for user in users)
 
 
 def read(environ: Mapping[str, str], seed: int) -> Plan:
@@ -122,13 +120,13 @@ def read(environ: Mapping[str, str], seed: int) -> Plan:
     if not found:
         raise Problem("nothing is left to measure: no such server has that interface and application")
     blocks = [start._replace(cells=tuple(dict.fromkeys(many))) for start, many in found.items()]
-    first = min(blocks, key=lambda one: (one.server == NONE, one.server != "granian"))
-    twins = tuple(cell._replace(twin=TWIN) for cell in first.cells if cell.scenario == asked[0])
-    blocks.append(first._replace(twin=TWIN, cells=twins))
+    first = min(blocks, key=lambda one: (one.server == NO_SERVER, one.server != "granian"))
+    twins = tuple(cell._replace(pair=PAIR) for cell in first.cells if cell.scenario == asked[0])
+    blocks.append(first._replace(pair=PAIR, cells=twins))
     custom = set(given) - {"QUICK", "FULL", "RUN"}
     plan = "custom" if custom else "quick" if "QUICK" in given else "full" if "FULL" in given else "default"
     wanted = DEFAULT | preset | given
-    ways = sorted({cell.proxy for block in blocks for cell in block.cells} - {DIRECT})
+    ways = sorted({cell.route for block in blocks for cell in block.cells} - {DIRECT})
     return Plan(
         plan,
         tuple(blocks),
@@ -146,7 +144,7 @@ def cells(scenario: Scenario, wanted: Mapping[str, str]) -> list[Cell]:
     Beside servers, the proxies that can answer by themselves do: the limit that each row is compared with.
     """
     known = serve.servers()
-    servers = chosen("SERVERS", wanted, [*known, NONE], list(known))
+    servers = chosen("SERVERS", wanted, [*known, NO_SERVER], list(known))
     interfaces = chosen("INTERFACES", wanted, list(serve.INTERFACES))
     apps = chosen("APPS", wanted, sorted({app for one in serve.INTERFACES for app in serve.apps(one)}))
     ways = chosen("PROXIES", wanted, [DIRECT, *proxies.names(), *STOCK])
@@ -159,15 +157,15 @@ def cells(scenario: Scenario, wanted: Mapping[str, str]) -> list[Cell]:
             continue
         user = scenario.user(variant)
         for mode in (one for one in modes if one in user["modes"] and (http == "1.1" or one == "ceiling")):
-            kind = Cell(scenario.name, NONE, proxy=way, http=http, mode=mode, variant=variant)
+            kind = Cell(scenario.name, NO_SERVER, route=way, http=http, mode=mode, variant=variant)
             many += [kind] if way in user["alone"] else []
             for server, interface, app, number in product(known, interfaces, apps, workers):
                 there = server in servers and interface in known[server] and app in serve.apps(interface)
                 if there and (number == 1 or not one_process(server, interface)):
                     one = kind._replace(server=server, interface=interface, app=app, workers=number, threads=8)
                     many.append(one)
-    baseline = NONE in servers or any(cell.server != NONE for cell in many)
-    return [cell for cell in many if baseline or cell.server != NONE]
+    baseline = NO_SERVER in servers or any(cell.server != NO_SERVER for cell in many)
+    return [cell for cell in many if baseline or cell.server != NO_SERVER]
 
 
 def one_process(server: str, interface: str) -> bool:

@@ -155,7 +155,7 @@ class Testbed(RunningStack):
         for agent in self.agents:
             agent.ask(**each)
         found = merged([agent.answer() for agent in self.agents])
-        return found | {"gauge": round(statistics.fmean(gauge.read()[0] for gauge in self.gauges), 2)}
+        return found | {"probe_time": round(statistics.fmean(gauge.read()[0] for gauge in self.gauges), 2)}
 
 
 def merged(answers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,89 +4,93 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from loadtests.analysis.records import NONE, Cell
-from loadtests.analysis.validity import gates
-from loadtests.run.plan import DIRECT, Plan
+from loadtests.analysis.validity import find_invalidities
+from loadtests.run.plan import Plan
 from loadtests.run.testbed import Counters, Testbed
 from loadtests.scenarios import scenarios
+from loadtests.window import DIRECT, NO_SERVER, Cell, Invalidity, Window
 
 LOAD = "load"  # the generator's container
-WARM = 0.25  # seconds
+WARM_UP_SECONDS = 0.25
 
 
-def windows(testbed: Testbed, cells: list[Cell], wanted: Plan) -> Iterator[dict[str, Any]]:
-    """A line for each cell, after a warm-up of every way. The counters between two windows are read once for both."""
+def measure_windows(testbed: Testbed, cells: list[Cell], plan: Plan) -> Iterator[Window]:
+    """Measures a window of each cell, after a warm-up of every route.
+
+    The counters are read between two windows: one reading ends the first and begins the second.
+    """
     if not cells:
         return
-    for way in dict.fromkeys(cell.proxy for cell in cells):
-        testbed.load(**order(testbed, next(cell for cell in cells if cell.proxy == way), wanted) | {"seconds": WARM})
-    ways = {cell.proxy for cell in cells} - {DIRECT}
-    containers = {name: testbed.proxies[name] for name in ways} | {LOAD: testbed.container(LOAD)}
-    if any(cell.server != NONE for cell in cells):
+    for route in dict.fromkeys(cell.route for cell in cells):
+        first_cell = next(cell for cell in cells if cell.route == route)
+        testbed.load(**order(testbed, first_cell, plan) | {"seconds": WARM_UP_SECONDS})
+    routes = {cell.route for cell in cells} - {DIRECT}
+    containers = {name: testbed.proxies[name] for name in routes} | {LOAD: testbed.container(LOAD)}
+    if any(cell.server != NO_SERVER for cell in cells):
         containers["app"] = testbed.app
     first = before = Counters(containers, testbed)
     for cell in cells:
-        line = window(testbed, cell, wanted)
+        window, generator_seconds = observe(testbed, cell, plan)
         after = Counters(containers, testbed)
-        yield settled(testbed, cell, line, before, after, first)
+        yield finalize(testbed, window, generator_seconds, before, after, first)
         before = after
 
 
-def order(testbed: Testbed, cell: Cell, wanted: Plan) -> dict[str, Any]:
-    """What the generator is told: see agent.py."""
+def order(testbed: Testbed, cell: Cell, plan: Plan) -> dict[str, Any]:
+    """What the generator is told: see loadtests/generator/agent.py."""
     user = scenarios()[cell.scenario].user(cell.variant)
     return {
         "mode": cell.mode,
         "tool": user["tool"],
         "scenario": cell.scenario,
         "variant": cell.variant,
-        "url": testbed.url(cell.proxy, cell.server == NONE and cell.scenario != "static"),
+        "url": testbed.url(cell.route, cell.server == NO_SERVER and cell.scenario != "static"),
         "clients": user["clients"],
-        "rate": wanted.rate or user["offered"],
+        "rate": plan.rate or user["offered"],
         "seconds": user["seconds"],
         "http": cell.http,
     }
 
 
-def window(testbed: Testbed, cell: Cell, wanted: Plan) -> dict[str, Any]:
-    """What the generator saw in one window."""
+def observe(testbed: Testbed, cell: Cell, plan: Plan) -> tuple[Window, float]:
+    """What the generator saw in one window, and the CPU seconds that it took."""
     started = datetime.datetime.now(datetime.UTC)
-    given = order(testbed, cell, wanted)
-    offered = {"offered": given["rate"]} if cell.mode == "rate" else {}
-    found = testbed.load(**given)
-    facts = {"started": f"{started:%Y-%m-%dT%H:%M:%SZ}", "clients": given["clients"], **offered}
-    return cell._asdict() | facts | found
+    command = order(testbed, cell, plan)
+    answer = testbed.load(**command)
+    if "failed" in answer:
+        return failed_window(cell, "generator failed", answer["failed"]), 0.0
+    generator_seconds = answer.pop("generator")
+    offered = float(command["rate"]) if cell.mode == "rate" else None
+    facts = {"started": f"{started:%Y-%m-%dT%H:%M:%SZ}", "clients": command["clients"], "offered": offered}
+    return Window(cell, **facts | answer), generator_seconds
 
 
-def settled(
-    testbed: Testbed, cell: Cell, line: dict[str, Any], before: Counters, after: Counters, first: Counters
-) -> dict[str, Any]:
-    """The window with what it cost, and every reason not to count it."""
-    parts = {} if cell.server == NONE else {"app": "app"}
-    parts |= {} if cell.proxy == DIRECT else {"proxy": cell.proxy}
-    span = after.at - before.at
-    generator, engine = line.pop("generator", 0.0), after.engine - before.engine
-    ours = sum(after.cpu(name) - before.cpu(name) for name in before.stats) + after.bench - before.bench
-    others = after.processes - before.processes - ours + after.stolen - before.stolen
+def finalize(
+    testbed: Testbed, window: Window, generator_seconds: float, before: Counters, after: Counters, first: Counters
+) -> Window:
+    """Adds to a window what it cost, and every reason not to count it. `first` is the reading before the first window."""
+    if window.invalid:  # nothing was measured
+        return window
+    parts = {} if window.cell.server == NO_SERVER else {"app": "app"}
+    parts |= {} if window.cell.route == DIRECT else {"proxy": window.cell.route}
+    own = sum(after.cpu(name) - before.cpu(name) for name in before.stats) + after.bench - before.bench
+    others = after.processes - before.processes - own + after.stolen - before.stolen
     cores = {"stack": len(testbed.stack), "generator": len(testbed.generator)}
-    cpu = {part: round(after.cpu(name) - before.cpu(name), 6) for part, name in parts.items()}
-    line |= {
-        "cpu": cpu | {"generator": round(generator, 6), "engine": round(engine, 2)},
-        "memory": {part: after.memory(name) for part, name in parts.items()},
-        "warm": {part: first.memory(name) for part, name in parts.items()},
-        "peak": {part: after.peak(name) for part, name in parts.items()},
-        "host": round(max(0.0, others / span / min(cores.values())), 3),  # as if all on the smaller part
-    }
-    if "failed" in line:
-        return empty(cell, "generator failed", line["failed"])
+    window.cpu = {part: round(after.cpu(name) - before.cpu(name), 6) for part, name in parts.items()}
+    window.cpu |= {"generator": round(generator_seconds, 6), "engine": round(after.engine - before.engine, 2)}
+    window.memory = {part: after.memory(name) for part, name in parts.items()}
+    window.memory_warm = {part: first.memory(name) for part, name in parts.items()}
+    window.memory_peak = {part: after.peak(name) for part, name in parts.items()}
+    # As if the others were all on the part with fewer cores.
+    window.others = round(max(0.0, others / (after.at - before.at) / min(cores.values())), 3)
     busy = after.generator - before.generator
-    line["saturation"] = round(min(1.0, busy / cores["generator"] / line["seconds"]), 3)
+    window.saturation = round(min(1.0, busy / cores["generator"] / window.seconds), 3)
     restarts = sum(testbed.ended(name) for name in parts.values())
     throttled = sum(after.throttled(name) - before.throttled(name) for name in parts.values())
-    return line | {"gates": gates(line, restarts, throttled)}
+    window.invalid = find_invalidities(window, restarts, throttled)
+    return window
 
 
-def empty(cell: Cell, gate: str, why: str) -> dict[str, Any]:
+def failed_window(cell: Cell, rule: str, reason: str) -> Window:
     """A window in which nothing was measured."""
-    nothing = {"seconds": 0.0, "requests": 0, "errors": {}, "latency": {}, "cpu": {}, "memory": {}}
-    return cell._asdict() | nothing | {"gates": [{"gate": gate, "why": why}]}
+    return Window(cell, invalid=[Invalidity(rule, reason)])

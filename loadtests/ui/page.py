@@ -60,7 +60,7 @@ def build(compose: Compose) -> None:
     """Builds the generator's image where it is missing or out of date."""
     if not images.exists(compose.config["services"][SERVICE]["image"]):
         print("bench-ui: building the generator's image (a minute the first time)", flush=True)
-    compose.run("build", "--quiet", SERVICE, COMPOSE_PROJECT_NAME=compose.image_project)
+    compose.run("build", "--quiet", SERVICE, environment={"COMPOSE_PROJECT_NAME": compose.image_project})
 
 
 def ready(compose: Compose, container: str, port: int) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -193,14 +193,8 @@ class SingleServer:
 
     def send(self, check: contract.Check) -> contract.Answer:
         """The client as the contract wants one."""
-        headers = dict(check.send_headers)
-        if check.chunked and check.send_body:
-            whole = check.send_body
-            pieces = [whole[at : at + 65536] for at in range(0, len(whole), 65536)]
-            return self.request(
-                check.method, check.path, iter(pieces), headers | {"Transfer-Encoding": "chunked"}, True
-            )
-        return self.request(check.method, check.path, check.send_body, headers)
+        with closing(self.connection()) as connection:
+            return contract.send_over(connection, check)
 
     def raw(self, request: bytes) -> bytes:
         """All that is answered to these bytes until the server closes, or is silent for five seconds."""

@@ -325,9 +325,7 @@ def conclude(found: Finding) -> Conclusion:
         "`Upgrade: h2c` tunnel: the application's handler was reached by none, and by every control with the account. "
         f"A stock rule for `/admin/` lets {', '.join(f'`{path}`' for path in found['stock'])} through."
     )
-    rows = [
-        [f"`{path}`", *(str(of.get(proxy, "")) for proxy in PROXIES)] for path, of in found["answers"].items()
-    ]
+    rows = [[f"`{path}`", *(str(of.get(proxy, "")) for proxy in PROXIES)] for path, of in found["answers"].items()]
     note = "Without credentials, in front of granian and the bare ASGI application: 400 and 401 are the proxy's words."
     table = Table("What each spelling is answered", ["path", *PROXIES], rows, note)
     return Conclusion("holds" if kept else "holds with a limit", evidence, (table,))

@@ -98,8 +98,7 @@ class Clients:
         """The client as the contract wants one."""
 
         def send(check: contract.Check) -> contract.Answer:
-            whole = check.send_body
-            body = (whole[at : at + 65536] for at in range(0, len(whole), 65536)) if check.chunked and whole else whole
+            body = check.pieces() if check.chunked and check.send_body else check.send_body
             answer = self.request(proxy, check.method, check.path, version, headers=check.send_headers, data=body)
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return contract.Answer(answer.status_code or 0, headers, answer.content or b"")

@@ -42,7 +42,7 @@ def exec_in(
 
 
 def run_once(image: str, *command: str, check: bool = True, **options: Any) -> str:
-    """What a container prints from its start to its end, both streams; it is removed. `options`: docker-py's `create`."""
+    """Runs a container to its end and removes it; what it prints, both streams. `options`: docker-py's `create`."""
     container = client().containers.create(image, list(command) or None, **options)
     try:
         container.start()
