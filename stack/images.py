@@ -24,6 +24,7 @@ VERSION = {
     "caddy": ("caddy", "version"),
     "traefik": ("traefik", "version"),
     "apache": ("httpd", "-v"),
+    "haproxy": ("haproxy", "-v"),
     "postgres": ("postgres", "--version"),
 }
 

@@ -48,6 +48,8 @@ LACKS = {
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
+    ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
+    ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
 }
 
 

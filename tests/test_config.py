@@ -29,7 +29,10 @@ WITHOUT_TWIN: dict[tuple[str, str], str] = {
     ("traefik", "cache"): "the standard build has none",
 }
 # A file among the snippets that is no concern, and what it is.
-NO_CONCERN = {("traefik", "routes"): "what server.conf is to NGINX; Traefik reads one folder"}
+NO_CONCERN = {
+    ("traefik", "routes"): "what server.conf is to NGINX; Traefik reads one folder",
+    ("haproxy", "known-hosts"): "what the default server is to NGINX; two frontends need the rule",
+}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -247,7 +250,7 @@ def test_a_health_check_passes_on_200_and_fails_on_anything_else(stack: StackUnd
         assert done.returncode != 0
 
 
-@pytest.mark.parametrize(("proxy", "signal"), [("nginx", "SIGQUIT"), ("apache", "SIGWINCH")])
+@pytest.mark.parametrize(("proxy", "signal"), [("nginx", "SIGQUIT"), ("apache", "SIGWINCH"), ("haproxy", "SIGUSR1")])
 def test_the_stop_signal_is_the_graceful_one(stack: StackUnderTest, proxy: str, signal: str) -> None:
     (one,) = stack.compose.containers(proxy)
     assert stack.compose.inspect(one, "{{.Config.StopSignal}}") == signal

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Puts the snippets into the configuration, then becomes HAProxy (or `start.sh -c`: checks the configuration).
+set -eu
+for name in $DOMAIN; do
+  case $name in *[!A-Za-z0-9.-]*) echo "haproxy: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
+done
+case $HTTPS_PORT in '' | *[!0-9]*) echo "haproxy: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "haproxy: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
+
+# The port as a client writes it: nothing where it is the default one.
+AUTHORITY_PORT=":$HTTPS_PORT"
+[ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
+export AUTHORITY_PORT
+
+# Without a complete account nobody gets in: snippets/access.cfg.
+export ADMIN_OPEN=yes
+if [ -z "${ADMIN_USER:-}" ] || [ -z "${ADMIN_PASSWORD_HASH:-}" ]; then
+  export ADMIN_OPEN=no ADMIN_USER=nobody ADMIN_PASSWORD_HASH='*'
+fi
+
+cd /usr/local/etc/haproxy
+awk '$1 == "include" { while ((status = (getline line < $2)) > 0) print "    " line; close($2)
+       if (status < 0) { print "haproxy: no file " $2 > "/dev/stderr"; exit 1 }
+       next } { print }' haproxy.cfg > /run/haproxy/haproxy.cfg
+exec haproxy -W -db -f snippets/sections -f /run/haproxy/haproxy.cfg "$@"
