@@ -16,7 +16,7 @@ end
 function BodyLimit:http_payload(txn, message)
     self.bytes = self.bytes + message:input()
     if self.bytes > LIMIT then
-        return filter.ERROR
+        txn:done(txn:reply({status = 413}))
     end
 end
 
