@@ -41,6 +41,13 @@ def lacks(stack: StackUnderTest, proxy: str, duty: str, folder: Path) -> bool:
             and bool(there & names) == (duty == CACHE)
             and f"Invalid command '{directive.split()[0]}'" in said
         )
+    if proxy == "haproxy":
+        assert duty == CACHE
+        configuration = docker("exec", one, "cat", "/run/haproxy/haproxy.cfg")
+        assert "\nfrontend site\n" in configuration, "the configuration was not read"
+        filters = docker("exec", one, "haproxy", "-vv").partition("Available filters :")[2]
+        # Its cache is there, and no rule uses it.
+        return "[CACHE] cache" in filters and "cache-use" not in configuration
     assert (proxy, duty) == ("traefik", CACHE)
     file = folder / "lacking.yaml"
     file.write_text("http: {middlewares: {lacking: {cache: {}}}}\n")
