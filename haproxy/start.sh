@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the snippets into the configuration, then becomes HAProxy (or `start.sh -c`: checks the configuration).
+# Checks the settings, puts the snippets into haproxy.cfg, and becomes HAProxy. `start.sh -c` checks the configuration.
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "haproxy: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
@@ -7,12 +7,12 @@ done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "haproxy: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "haproxy: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
 
-# The port as a client writes it: nothing where it is the default one.
+# The port as a client writes it: empty where it is the default port.
 AUTHORITY_PORT=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
 export AUTHORITY_PORT
 
-# Without a complete account nobody gets in: snippets/access.cfg.
+# Without a complete account nobody gets in (snippets/access.cfg). HAProxy still needs an account to read.
 export ADMIN_OPEN=yes
 if [ -z "${ADMIN_USER:-}" ] || [ -z "${ADMIN_PASSWORD_HASH:-}" ]; then
   export ADMIN_OPEN=no ADMIN_USER=nobody ADMIN_PASSWORD_HASH='*'

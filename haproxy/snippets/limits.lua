@@ -1,3 +1,7 @@
+-- Counts the bytes of a request body that has no announced length, and ends the request above 10 MiB: 413 over
+-- HTTP/1.1. Over HTTP/2 and HTTP/3 HAProxy resets the stream, because the client is still sending.
+-- Checked by: test_a_body_without_a_length_has_the_same_limit
+
 local LIMIT = 10485760
 
 local BodyLimit = {id = "body-limit", flags = filter.FLT_CFG_FL_HTX}
