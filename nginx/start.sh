@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the lines that depend on the site, then becomes NGINX (or `start.sh -t`: checks the configuration).
+# Checks the settings, writes the lines that depend on the site, and becomes NGINX. `start.sh -t` checks the configuration.
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "nginx: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
@@ -7,7 +7,7 @@ done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "nginx: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
 
-# The port as a client writes it: nothing where it is the default one.
+# The port as a client writes it: empty where it is the default port.
 port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
@@ -22,7 +22,7 @@ cat > /run/nginx/login-rate.conf <<EOF
 limit_req_zone \$login_client zone=login:10m rate=${LOGIN_RATE}r/s;
 EOF
 
-# (!) An account that is not whole lets nobody in.
+# (!) Without a complete account nobody gets in.
 umask 077
 user=${ADMIN_USER:-} hash=${ADMIN_PASSWORD_HASH:-}
 printf '%s:%s\n' "$user" "$hash" > /run/nginx/admin.users
