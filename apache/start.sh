@@ -1,23 +1,23 @@
 #!/bin/bash
-# Checks what depends on the site, then becomes Apache (or `start.sh -t`: checks the configuration).
-# Apache reads DOMAIN, FIRST_NAME and AUTHORITY_PORT from the environment: ${…} in site.conf.
+# Checks the settings and becomes Apache. `start.sh -t` checks the configuration.
+# Apache reads DOMAIN, FIRST_NAME and AUTHORITY_PORT from the environment (site.conf).
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "apache: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
 
-# The port as a client writes it: nothing where it is the default one.
+# The port as a client writes it: empty where it is the default port.
 AUTHORITY_PORT=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
 export AUTHORITY_PORT FIRST_NAME="${DOMAIN%% *}"
 
-# Without a whole account nobody gets in: snippets/access.conf.
+# Without a complete account nobody gets in: snippets/access.conf.
 if [ -n "${ADMIN_USER:-}" ] && [ -n "${ADMIN_PASSWORD_HASH:-}" ]; then
   (umask 077 && printf '%s:%s\n' "$ADMIN_USER" "$ADMIN_PASSWORD_HASH" > /run/apache/admin.users)
   set -- -DADMIN "$@"
 fi
 
-# kB: no file of this process grows larger, so that a body that comes in chunks cannot fill /tmp (snippets/limits.conf).
+# In kB: no file of this process grows larger, so a chunked body cannot fill /tmp (snippets/limits.conf).
 ulimit -f 10240
 exec httpd -DFOREGROUND -f /usr/local/apache2/conf/httpd.conf "$@"

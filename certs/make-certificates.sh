@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes what TLS needs where no public authority reaches: a local authority (ca.pem) and a certificate that it
-# signs (fullchain.pem, privkey.pem) for the names in DOMAIN.
+# Makes a local authority (ca.pem), which signs a certificate (fullchain.pem, privkey.pem) for the names in DOMAIN. Sites without
+# a public authority need both for TLS.
 #
-# Files that it did not make (a mounted /etc/letsencrypt/live/…) are left alone. Its own certificate is renewed
-# when it has under 30 days left or DOMAIN changed; the authority (10 years) never is, so trust in it lasts.
+# The script leaves other certificates alone, such as a folder of yours in CERTS. It renews its own certificate when fewer than
+# 30 days are left or DOMAIN has changed. It never renews the authority (10 years), so that clients keep trusting it.
 # Checked by: test_one_authority_serves_both_proxies, test_the_certificate_is_kept_until_its_names_change
 set -eu
 cd /certs
@@ -38,7 +38,7 @@ if [ ! -e ca.pem ] || [ ! -e ca.key ]; then
 fi
 
 if [ "$(cat names 2>/dev/null)" != "$names" ] || ! openssl x509 -in fullchain.pem -checkend 2592000 -noout >/dev/null 2>&1; then
-  # The new pair is made beside the old and moved over it, so that a reader never sees half of one.
+  # The script makes the new pair beside the old one and then renames it, so that no reader sees half of a file.
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -sha256 \
     -subj "/CN=Site of this stack" -keyout privkey.new -out /tmp/request.pem 2>/dev/null
   printf '%s\n' "subjectAltName=$names" "basicConstraints=critical,CA:FALSE" \

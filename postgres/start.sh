@@ -1,17 +1,17 @@
 #!/bin/sh
-# Makes the database `app` and its owner `app` once, gives the owner its password, then becomes PostgreSQL.
+# Makes the database `app` and its owner `app` once, sets the owner's password, and becomes PostgreSQL.
 # Arguments go to PostgreSQL: start.sh -c max_connections=200
 set -eu
 [ -n "${POSTGRES_PASSWORD:-}" ] || { echo "postgres: POSTGRES_PASSWORD is empty: give the password of the role app" >&2; exit 1; }
 umask 077
 
-# One statement at a time, by the program itself, before it listens.
+# Runs statements, one a line, with the program itself, before it listens.
 sql() {
   postgres --single -D "$1" -c exit_on_error=on -c log_checkpoints=off postgres > /dev/null
 }
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  # Made beside and moved: what an interruption leaves is no database.
+  # Makes the data beside the final place and moves them, so that an interruption leaves no half of a database.
   mkdir -p "$(dirname "$PGDATA")"
   rm -rf "$PGDATA.new"
   initdb --pgdata="$PGDATA.new" --username=postgres --encoding=UTF8 --locale-provider=builtin --locale=C.UTF-8 \
@@ -24,7 +24,7 @@ EOF
   mv "$PGDATA.new" "$PGDATA"
   echo "postgres: made the database app"
 fi
-# At each start: what .env says is so.
+# At each start, so that the password is the one in .env.
 sql "$PGDATA" <<EOF
 ALTER ROLE app PASSWORD '$(printf %s "$POSTGRES_PASSWORD" | sed "s/'/''/g")'
 EOF

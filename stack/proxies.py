@@ -1,8 +1,8 @@
-"""What each proxy does, and what it lacks: the duties on which they differ, with the reason.
+"""The duties on which the proxies differ: which proxy lacks a duty, and why.
 
-A duty that is not listed here, every proxy has. A lack is strict: the duty's test must fail there, so that a release
-which mends it is noticed (`duty` in tests/conftest.py); or, where a claim asks for the duty, a test of the claim must
-find the lack (tests/claims/duties.py). docs/proxies.md shows this as a table.
+Every proxy has the duties that are not listed here. A lack is strict: the duty's test must fail for that proxy, so that
+a release which mends the lack is noticed (`duty` in tests/conftest.py). Where a claim asks for the duty, a test of the
+claim must find the lack (tests/claims/duties.py). docs/proxies.md shows the lacks as a table.
 """
 
 import re
@@ -12,7 +12,7 @@ from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
 
-# What is promised, and the test that shows it.
+# Each duty, and the test that shows it.
 DUTIES = {
     "HTTP/3": "test_http_3_is_offered_and_spoken",
     "no answer to unknown hosts": "test_an_unknown_host_gets_no_answer",
@@ -32,7 +32,7 @@ class Lack(NamedTuple):
     build: str = ""
 
 
-# Which of them a proxy lacks.
+# The duties that a proxy lacks.
 LACKS = {
     ("caddy", RATE_LIMIT): Lack(
         "the standard build has none", "github.com/mholt/caddy-ratelimit", "xcaddy build --with {plugin}"
@@ -60,17 +60,17 @@ def names() -> list[str]:
 
 
 def having(duty: str) -> list[str]:
-    """The proxies that do it."""
+    """The proxies that have the duty."""
     return [name for name in names() if (name, duty) not in LACKS]
 
 
 def lacking(duty: str) -> list[str]:
-    """The proxies that do not."""
+    """The proxies that lack the duty."""
     return [name for name in names() if (name, duty) in LACKS]
 
 
 def lack(proxy: str, duty: str) -> str:
-    """A lack in words: why, and what would mend it."""
-    one = LACKS[proxy, duty]
-    plugin = f"; needs a plugin, [{one.plugin}](https://{one.plugin})" if one.plugin else ""
-    return one.why + plugin + (f": `{one.build.format(plugin=one.plugin)}`" if one.build else "")
+    """A lack in words: the reason, and what would mend it."""
+    reason, plugin, build = LACKS[proxy, duty]
+    need = f"; needs a plugin, [{plugin}](https://{plugin})" if plugin else ""
+    return reason + need + (f": `{build.format(plugin=plugin)}`" if build else "")

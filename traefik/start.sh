@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes the published port into the static configuration, then becomes Traefik (or `start.sh --check`: starts it, asks
-# it for its health, and ends: Traefik has no command that only judges a configuration).
+# Checks the settings, writes the published port into the static configuration, and becomes Traefik. Traefik has no command
+# that checks a configuration: `start.sh --check` starts Traefik, asks for its health, and ends.
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "traefik: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
@@ -21,7 +21,7 @@ healthy=no
 ! healthcheck.sh || healthy=yes
 kill $! 2>/dev/null || true
 wait $! || true
-# What is healthy may still have left out a router that it did not understand: it says so.
+# A healthy Traefik may have left out a router that it did not understand. The log says so.
 if [ $healthy = no ] || wrong; then
   cat /run/traefik/check.log >&2
   exit 1

@@ -1,4 +1,5 @@
-# Apache's escapes as JSON's. A backslash that the client wrote comes as two: out of the way first, and back at the end.
+# Turns Apache's escapes into those of JSON. Apache doubles a backslash of the client. The first line hides such pairs from
+# the other lines, and the last line brings them back.
 s/\\\\/\x01/g
 s/\\x/\\u00/g
 s/\\v/\\u000b/g
