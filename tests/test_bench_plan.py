@@ -59,7 +59,7 @@ def test_a_server_without_workers_is_measured_with_one_only() -> None:
     ("given", "problem"),
     [
         ({"SERVERS": "granain"}, "SERVERS=granain is not one of these: daphne, granian"),
-        ({"PROXIES": "haproxy"}, "PROXIES=haproxy is not one of these: direct, nginx"),
+        ({"PROXIES": "iis"}, "PROXIES=iis is not one of these: direct, nginx"),
         ({"SCENARIOS": "hallo"}, "SCENARIOS=hallo is not one of these: burn, connections|download, hello"),
         ({"ROUNDS": "0"}, "ROUNDS=0 is not a whole number from 1 to 99"),
         ({"RATE": "fast"}, "RATE=fast is not a whole number"),
