@@ -18,7 +18,7 @@
 #   Changes the scheduling policy of every thread of the server. Default: SCHED_OTHER.
 #   Granian's network thread and Python's thread wake each other for every request.
 #   By default a woken thread preempts the thread that woke it. SCHED_BATCH lets the waker finish first and saves a
-#   context switch per request. Figures: docs/decisions/0011-threads-that-wait-their-turn.md
+#   context switch per request. Figures: docs/decisions/0011-sched-batch-for-threads-that-wake-each-other.md
 #   With systemd: CPUSchedulingPolicy=batch
 # The access log stays off, which is the default. The proxies write one, and a client could forge lines in Granian's.
 # Checked by: test_threads_that_wake_each_other_wait_their_turn,
