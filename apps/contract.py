@@ -237,11 +237,11 @@ GUARDED = (
 
 GRACEFUL_STOP = "graceful stop"
 
-_EMPTY = "a WSGI application that returns no body at all is answered with 500 (UnexpectedMessageError)"
-_SUPERVISOR = "with two workers or more, the first worker to finish ends the others with what they are doing"
+_EMPTY = "it answers 500 (UnexpectedMessageError) when a WSGI application returns no piece of a body"
+_SUPERVISOR = "with two workers or more, the first worker that finishes ends the other workers and their requests"
 _DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
 _DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
-_HELD_BACK = "tornado.wsgi.WSGIContainer collects a whole reply before it sends any of it, and announces its length"
+_HELD_BACK = "tornado.wsgi.WSGIContainer collects the whole reply, and then sends it with a Content-Length"
 _HELD_BACK_SOURCE = "tornado 6.6.1, wsgi.py: handle_request joins the pieces"
 
 DIFFERENCES = (
@@ -262,8 +262,8 @@ DIFFERENCES = (
     Difference("tornado", "wsgi", "server-sent events", _HELD_BACK, _HELD_BACK_SOURCE),
     Difference(
         "wsgiref", "wsgi", "upload of 1 MB in chunks",
-        "it does not decode chunked bodies: 411, or 502 where the rest of the body is in its way. NGINX, and Caddy "
-        "for clients of HTTP/2 and 3, send a length instead",
+        "it does not decode a chunked body: the client gets 411, or 502 while the body is still arriving. NGINX sends "
+        "a length instead, and Caddy does so for clients of HTTP/2 and 3",
         "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy", "1.1",
     ),
 )  # fmt: skip
