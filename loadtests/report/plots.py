@@ -73,7 +73,10 @@ def draw_panels(panels: Sequence[Panel], axis: Axis, unit: str) -> list[str]:
     rows = [row for panel in panels for row in panel.rows]
     left = max(len(row.label) for row in rows) * CHARACTER + 8
     values = left + PLOT + max((len(row.value) for row in rows if row.is_shown), default=0) * CHARACTER + 8
-    width = values + max(len(row.letters) for row in rows) * LETTER + 8
+    longest_reason = max((len(row.reason) for row in rows if not row.is_shown), default=0)
+    width = (
+        max(values + max(len(row.letters) for row in rows) * LETTER, left + 6 + longest_reason * SMALL_CHARACTER) + 8
+    )
     layout = Layout(axis, unit, left, values, width)
     return [draw_panel(panel, layout) for panel in panels]
 
