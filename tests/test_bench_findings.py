@@ -62,10 +62,8 @@ def test_slow_clients_are_borne_as_long_as_others_wait_at_most_twice_as_long(run
 def test_what_the_machine_hides_is_no_suffering(tmp_path: Path) -> None:
     busy = {"rule": "machine", "reason": "others used 31% of the stack's cores"}
     lines = [
-        make_record(
-            *("granian", "asgi", "direct", "rate", number),
-            **{"scenario": "slow", "variant": f"Slow{clients}", "invalid": [busy] * (clients > 16)},
-        )
+        make_record("granian", "asgi", "direct", "rate", number, scenario="slow", variant=f"Slow{clients}")
+        | {"invalid": [busy] * (clients > 16)}
         for number, clients in itertools.product(range(5), (0, 16, 64))
     ]
     part = find_part(make_run(tmp_path / "run", lines), "slow")

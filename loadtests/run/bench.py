@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from loadtests.analysis.records import RESULTS, describe_runs, read
+from loadtests.analysis.records import RESULTS, known, read
 from loadtests.report import page
 from loadtests.run import conditions
 from loadtests.run import plan as plans
@@ -86,7 +86,7 @@ def begun() -> tuple[Path, Plan]:
     if name := os.environ.get("RUN", ""):
         folder = RESULTS / name
         if not (folder / "plan.json").is_file():
-            raise Problem(f"RUN={name} is no run that was begun: {describe_runs()}")
+            raise Problem(f"RUN={name} is no run that was begun: {known()}")
         if others := [one for one in plans.VARIABLES if os.environ.get(one) and one != "RUN"]:
             raise Problem(f"RUN={name} goes on as it began: leave out {', '.join(sorted(others))}")
         kept = json.loads((folder / "plan.json").read_text())
