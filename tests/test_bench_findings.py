@@ -13,21 +13,16 @@ from loadtests.analysis.records import Run
 from loadtests.report import findings
 from loadtests.report.model import Part
 from loadtests.report.sections import make_published_part, make_sections
-from tests.support.fabricated_runs import (
-    COSTS,
-    SATURATED,
-    make_default_run,
-    make_findings_run,
-    make_record,
-    make_run,
-    write_report,
-)
+from tests.support import fabricated_runs
+from tests.support.fabricated_runs import SATURATED, make_record, make_run, write_report
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     placement = {"stack": [0], "generator": [1]}
-    return make_run(tmp_path_factory.mktemp("findings") / "run", make_findings_run(), placement=placement)
+    return make_run(
+        tmp_path_factory.mktemp("findings") / "run", fabricated_runs.make_findings_run(), placement=placement
+    )
 
 
 def find_parts(run: Run, scenario: str) -> list[Part]:
@@ -103,7 +98,7 @@ def test_a_proxy_is_measured_against_its_stock_configuration_and_the_least_it_co
     assert nginx[4].startswith("0.26") or nginx[4].startswith("0.27")
     assert nginx[-1] == "met" and find_line(stock, "caddy")[-1] == "missed"  # 180 µs against 165
     # 44 µs + granian's own over its own + 3 × 10 µs
-    cost = COSTS["granian", "asgi"]
+    cost = fabricated_runs.COSTS["granian", "asgi"]
     ratio = float(find_line(least, "granian asgi")[3].split()[0])
     assert ratio == pytest.approx((cost + 44) / (cost + 30), rel=0.03)
 
@@ -180,6 +175,6 @@ def test_a_saturated_generator_leaves_a_published_ratio_open_or_contradicts_it(t
 
 
 def test_the_default_run_is_put_beside_what_others_published(tmp_path: Path) -> None:
-    _, markdown = write_report(make_run(tmp_path / "run", make_default_run(1, 0.02)))
+    _, markdown = write_report(make_run(tmp_path / "run", fabricated_runs.make_default_run(1, 0.02)))
     assert "## Against what others published" in markdown and "Granian's benchmarks/vs.md" in markdown
     assert measures.JUDGED[0] == ("ceiling", measures.COST)

@@ -24,7 +24,7 @@ class ValidityRule(StrEnum):
     LITTLES_LAW = "Little's law"  # throughput × mean time is the number of connections
     RESTART = "restart"  # no container ended
     THROTTLED = "throttled"  # the kernel throttled no container
-    MACHINE = "machine"  # other processes and the hypervisor left the cores alone
+    MACHINE = "machine"  # other processes and the hypervisor used few of the cores
     START = "start"  # the server came up
     GENERATOR_FAILED = "generator failed"  # the generator did not end
 

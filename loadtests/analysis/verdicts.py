@@ -43,7 +43,7 @@ class Ratios(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The verdicts on one measure, and what they stand on.
+    """The verdicts on one measure, and how they were reached.
 
     `times`: their intervals are so many times as wide as the runs' own. `holding_1` counts the runs' own intervals that
     hold 1. `floor` is the noise floor as a ratio, and 1 where there are enough cells to do without.

@@ -30,7 +30,7 @@ class Axis:
     high: float
 
     @classmethod
-    def fit(cls, intervals: Iterable[Interval], values: Iterable[float] = ()) -> "Axis":
+    def cover(cls, intervals: Iterable[Interval], values: Iterable[float] = ()) -> "Axis":
         """The axis that shows every median and value. An interval far beyond all medians runs off its end."""
         intervals = list(intervals)
         middles = [interval.middle for interval in intervals] + list(values) or [1.0]

@@ -1,6 +1,6 @@
 """The cells of one scenario as rows and columns: a row for each server, a column for each route.
 
-Cells that cannot be told apart are not ranked. Rows that tie share a letter, and an answer names all rows that tie with
+Cells that tie are not ranked. Rows that tie share a letter, and an answer names all rows that tie with
 the first.
 """
 
@@ -83,7 +83,7 @@ class Grid:
         return measured if has_figure else None
 
     def is_tie(self, route: str, first: Cell, second: Cell) -> bool:
-        """Whether two rows cannot be told apart on a route."""
+        """Whether two rows tie on a route."""
         values = [self.find_cell(row, route).read_values(self.measure) for row in (first, second)]
         return intervals.judge(intervals.pair_rounds(*values), self.floor) == "tie"
 

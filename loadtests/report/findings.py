@@ -12,6 +12,7 @@ from loadtests.analysis.records import MeasuredCell, Run
 from loadtests.analysis.wording import format_number, name_cell, name_cell_and_route
 from loadtests.report.model import Part, Table, join_sentences
 from loadtests.report.selection import (
+    compare_cells,
     divide,
     format_or_dash,
     format_range,
@@ -33,10 +34,9 @@ def compare_users(run: Run, scenario: str) -> Part | None:
     lines, middles = [], []
     for cell, lean in select_cells(run, scenario, variant="Lean").items():
         if fast := run.cells.get(cell._replace(variant="Fast")):
-            ratio = divide(lean.read_values(measures.SENT), fast.read_values(measures.SENT))
+            texts, ratio = compare_cells(lean, fast, measures.SENT)
+            lines.append([name_cell_and_route(cell), *texts])
             middles += [ratio.middle] if ratio else []
-            figures = [lean.find_median(measures.SENT), fast.find_median(measures.SENT), ratio]
-            lines.append([name_cell_and_route(cell), *map(format_or_dash, figures)])
     if not lines:
         return None
     answer = (
@@ -56,10 +56,9 @@ def compare_workers(run: Run, scenario: str) -> Part | None:
     lines, middles = [], []
     for cell, single in select_cells(run, scenario, mode="ceiling", workers=1).items():
         if double := run.cells.get(cell._replace(workers=2)):
-            ratio = divide(double.read_values(measures.THROUGHPUT), single.read_values(measures.THROUGHPUT))
+            (of_two, of_single, times), ratio = compare_cells(double, single, measures.THROUGHPUT)
             middles += [ratio.middle] if ratio else []
-            figures = [single.find_median(measures.THROUGHPUT), double.find_median(measures.THROUGHPUT), ratio]
-            lines.append([name_cell_and_route(cell), *map(format_or_dash, figures)])
+            lines.append([name_cell_and_route(cell), of_single, of_two, times])
     if not lines:
         return None
     cores = run.stack_cores or "an unknown number of"
@@ -150,16 +149,14 @@ def compare_with_stock(run: Run, scenario: str) -> Part | None:
             stock = run.cells.get(cell._replace(route=f"{proxy}-stock"))
             if cell.server == NO_SERVER or not stock:
                 continue
-            ratio = divide(ours.read_values(measures.PROXY), stock.read_values(measures.PROXY))
-            figures = [ours.find_median(measures.PROXY), stock.find_median(measures.PROXY), ratio]
-            texts = map(format_or_dash, figures)
+            texts, ratio = compare_cells(ours, stock, measures.PROXY)
             lines.append([proxy, name_cell(cell), *texts, f"{limit:g}", judge_limit(ratio, limit)])
             middles += [ratio.middle] if ratio else []
         if middles:
             clauses.append(f"{proxy} takes {format_range(middles)} times the CPU time of its stock configuration")
     if not lines:
         return None
-    columns = ["proxy", "server", "ours, µs", "stock, µs", "ratio (95 %)", "at most", "limit"]
+    columns = ["proxy", "server", "ours, µs", "stock, µs", "ratio (95 %)", "at most", "verdict"]
     question = "What does our proxy cost, against a stock configuration?"
     return Part(question, join_sentences(*clauses or ["no window counts"]), tables=[Table(columns, lines)])
 

@@ -34,7 +34,7 @@ class PictureRow(NamedTuple):
 
 def draw_picture(title: str, unit: str, routes: Sequence[str], rows: Sequence[PictureRow]) -> str:
     """The picture as an SVG file."""
-    axis = Axis.fit([figure for row in rows for figure, _ in row.figures if figure])
+    axis = Axis.cover([figure for row in rows for figure, _ in row.figures if figure])
     left = max(len(row.label) for row in rows) * CHARACTER + 14
     width, bottom = left + PLOT + COLUMN * len(routes) + 8, TOP + len(rows) * ROW
     ends = [left + PLOT + COLUMN * (place + 1) - 26 for place in range(len(routes))]  # of the columns of figures

@@ -1,6 +1,6 @@
 """Dot-and-interval plots as SVG: one row a server, one panel a route. No script; colours by class (report.html.jinja).
 
-A dot is a median, the line through it its 95 % interval. Rows that share a letter cannot be told apart.
+A dot is a median, the line through it its 95 % interval. Rows that share a letter tie.
 """
 
 from collections.abc import Sequence

@@ -46,15 +46,17 @@ def answer_questions(run: Run, scenario: str, with_notes: bool) -> list[Part]:
     description = scenarios().get(scenario)
     parts = []
     for variant in dict.fromkeys(cell.variant for cell in run.cells if cell.scenario == scenario):
-        answers = [part for question in QUESTIONS if (part := answer(run, scenario, variant, question, with_notes))]
+        answers = [
+            part for question in QUESTIONS if (part := answer_question(run, scenario, variant, question, with_notes))
+        ]
         if variant and answers:
-            user = description.users.get(variant, {}) if description else {}
-            answers[0].heading = f"{variant}: {user['doc']}" if user.get("doc") else variant
+            doc = description.users[variant]["doc"] if description and variant in description.users else ""
+            answers[0].heading = f"{variant}: {doc}" if doc else variant
         parts += answers
     return parts
 
 
-def answer(run: Run, scenario: str, variant: str, question: Question, with_note: bool) -> Part | None:
+def answer_question(run: Run, scenario: str, variant: str, question: Question, with_note: bool) -> Part | None:
     """A question, answered for one user of a scenario; None where nothing was measured for it."""
     modes = {cell.mode for cell in run.cells if (cell.scenario, cell.variant) == (scenario, variant)}
     is_memory = question.measure is measures.PEAK_MEMORY
@@ -217,7 +219,7 @@ def draw_panels(grid: Grid, routes: list[str]) -> list[Markup]:
             figures += [median] if (median := measured.find_median(grid.measure)) else []
             values += [bound] if (bound := measured.find_lower_bound(grid.measure)) else []
     values += [row.share for panel in panels for row in panel.rows if row.share]
-    drawn = plots.draw_panels(panels, Axis.fit(figures, values), grid.measure.unit)
+    drawn = plots.draw_panels(panels, Axis.cover(figures, values), grid.measure.unit)
     return [Markup(panel) for panel in drawn]  # noqa: S704 - its texts are escaped
 
 

@@ -1,4 +1,4 @@
-"""The sections of a report: one for each scenario, then what others published, and what all figures stand on."""
+"""The sections of a report: one for each scenario, then what others published, then validity, noise and conditions."""
 
 import statistics
 from collections.abc import Sequence

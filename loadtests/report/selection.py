@@ -5,6 +5,7 @@ from typing import Any
 
 from loadtests.analysis import intervals
 from loadtests.analysis.intervals import Interval
+from loadtests.analysis.measures import Measure
 from loadtests.analysis.records import MeasuredCell, Run
 from loadtests.analysis.wording import format_interval, format_number
 from loadtests.scenarios import scenarios
@@ -38,6 +39,13 @@ def read_digits(text: str) -> int:
 def divide(dividend: dict[int, float], divisor: dict[int, float]) -> Interval | None:
     """The ratio of two cells' values, round by round; None where either has no values."""
     return intervals.pair_rounds(divisor, dividend) if dividend and divisor else None
+
+
+def compare_cells(dividend: MeasuredCell, divisor: MeasuredCell, measure: Measure) -> tuple[list[str], Interval | None]:
+    """The medians of two cells and the ratio of their values, as texts; and the ratio itself, if there is one."""
+    ratio = divide(dividend.read_values(measure), divisor.read_values(measure))
+    medians = [measured.find_median(measure) for measured in (dividend, divisor)]
+    return [format_or_dash(figure) for figure in (*medians, ratio)], ratio
 
 
 def format_or_dash(interval: Interval | None) -> str:
