@@ -150,11 +150,10 @@ def read(folder: Path) -> Run:
     for file in (records, conditions):
         if not file.is_file():
             raise Problem(f"{folder} is not a whole run: it has no {file.name}")
-    run = Run(folder, {}, read_cells(records))
-    machine = parse(conditions.read_text())
+    cells, machine = read_cells(records), parse(conditions.read_text())
     if isinstance(machine, str):
         raise Problem(f"{conditions} {machine}")
-    run.machine = machine
+    run = Run(folder, machine, cells)
     set_slowness(run.windows)
     return run
 

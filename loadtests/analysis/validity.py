@@ -47,7 +47,7 @@ def find_invalidities(window: Window, restarts: int = 0, throttled: int = 0) -> 
         ValidityRule.RATE: describe_missed_rate(window),
         ValidityRule.LITTLES_LAW: describe_contradiction(window),
         ValidityRule.RESTART: f"a container ended {restarts} time{'s' * (restarts > 1)}" if restarts else "",
-        ValidityRule.THROTTLED: f"the kernel held a container back {throttled} times: its CPU limit" * bool(throttled),
+        ValidityRule.THROTTLED: f"the kernel throttled a container {throttled} times" if throttled else "",
         ValidityRule.MACHINE: describe_others(window),
     }
     return [Invalidity(rule.value, reason) for rule, reason in reasons.items() if reason]
