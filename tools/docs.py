@@ -11,6 +11,7 @@ from typing import Any
 from apps import contract, serve
 from stack import ROOT, Problem, proxies
 from tools import claims
+from tools.markdown import table
 
 TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
 TESTS_RECORD = ROOT / "docs/tests.json"
@@ -58,7 +59,7 @@ def bench() -> str:
         return ""
     folder = BENCH.relative_to(ROOT)
     picture = f"![CPU time per request of every server, directly and behind each proxy]({folder}/cost.svg)"
-    added = claims.table(summary["added_columns"], summary["added"])
+    added = table(summary["added_columns"], summary["added"])
     conditions = f"Conditions: {summary['conditions']}; [everything]({folder}/report.md)."
     return f"{picture}\n{summary['answer']} {conditions}\n\n{added}"
 

@@ -16,7 +16,7 @@ from loadtests.analysis.records import Run
 from loadtests.report.model import Section
 from loadtests.report.sections import list_glance, make_sections
 from stack import ROOT, Problem, settings
-from tools import claims
+from tools.markdown import table as make_table
 
 HERE = Path(__file__).parent
 INVALID_SHARE = 0.25  # of the windows: a notice says when more are invalid
@@ -55,7 +55,7 @@ def write_markdown(run: Run, sections: Sequence[Section]) -> str:
             lines += [f"### {part.heading}", ""] if part.heading else []
             lines += [f"#### {part.question}", "", f"**{part.answer}**", ""] if part.question else []
             lines += [part.text, ""] if part.text else []
-            lines += [line for table in part.tables for line in (claims.table(*table), "")]
+            lines += [line for table in part.tables for line in (make_table(*table), "")]
     return "\n".join(lines).rstrip() + "\n"
 
 
