@@ -1,14 +1,18 @@
 """What a run of the bench measures, in which order, and which windows are invalid."""
 
+import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apps import serve
+from loadtests.analysis import records
 from loadtests.analysis.validity import find_invalidities
 from loadtests.run.plan import RATES, Plan
+from loadtests.run.run_folder import RunFolder, resume
 from loadtests.run.variables import read_plan
 from loadtests.window import Cell, Window
 from stack import Problem
@@ -26,7 +30,7 @@ def count_starts(plan: Plan, *fields: str) -> Counter[tuple[Any, ...]]:
     return Counter(tuple(getattr(block, name) for name in fields) for block in plan.blocks if not block.pair)
 
 
-def test_the_default_plan_has_every_server_each_way_and_one_twin() -> None:
+def test_the_default_plan_has_every_server_on_each_route_and_one_pair() -> None:
     plan = read_plan({}, 1)
     assert count_starts(plan, "server", "interface") == Counter([*serve.pairs(), ("none", "")])
     assert [block.server for block in plan.blocks if block.pair] == ["granian"]
@@ -81,7 +85,40 @@ def test_a_wrong_plan_is_one_clear_line(variables: dict[str, str], problem: str)
         read_plan(variables, 1)
 
 
-def test_a_good_window_has_no_gate() -> None:
+def test_a_run_of_before_goes_on_with_its_plan_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    for name, variables in (("old", {"DEARER": "granian/asgi:8"}), ("strange", {"COLOUR": "red"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "plan.json").write_text(json.dumps({"variables": variables, "seed": 7}))
+    run = resume("old", {})
+    assert run.plan == read_plan({"SLOWDOWN": "granian/asgi:8"}, 7)
+    assert run.plan.slowdown == {"granian/asgi": 8}
+    for name, variables, problem in (
+        ("strange", {}, "RUN=strange began with COLOUR, which the bench no longer reads: begin a new run"),
+        ("none", {}, "RUN=none is no run that was begun"),
+        ("old", {"ROUNDS": "3"}, "RUN=old goes on as it began: leave out ROUNDS"),
+    ):
+        with pytest.raises(Problem, match=problem):
+            resume(name, variables)
+
+
+def test_what_a_run_has_measured_is_not_measured_again(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, read_plan({"QUICK": "1"}, 7))
+    starts = run.find_due()
+    assert sum(len(start.block.cells) for start in starts) == run.plan.windows
+    for cell in starts[0].block.cells:
+        run.write_window(Window(cell), starts[0])
+    run.write_unmeasured(starts[1].block.cells[0], "fails the contract")
+    with run.records_file.open("a") as file:
+        file.write('{"scenario": "hel')  # a run that was killed while it wrote
+    run.remove_unfinished_line()
+    assert len(run.read_records()) == len(starts[0].block.cells) + 1
+    due = run.find_due()
+    assert (due[0].round, due[0].place) == (starts[1].round, starts[1].place)
+    assert starts[1].block.cells[0] not in {cell for start in due for cell in start.block.cells}
+
+
+def test_a_good_window_breaks_no_rule() -> None:
     assert find_invalidities(GOOD) == []
 
 
@@ -103,7 +140,7 @@ def test_a_bad_window_is_marked_with_its_reason(change: dict[str, Any], rule: st
     assert all(invalidity.reason for invalidity in invalidities)
 
 
-def test_an_end_or_a_hold_of_a_container_is_a_gate() -> None:
+def test_an_end_or_a_hold_of_a_container_is_a_reason() -> None:
     assert [invalidity.rule for invalidity in find_invalidities(GOOD, restarts=1)] == ["restart"]
     assert [invalidity.rule for invalidity in find_invalidities(GOOD, throttled=4)] == ["throttled"]
 
