@@ -43,7 +43,7 @@ def run_locust(user: Any, order: Order) -> Observation:
         requests=(total.num_requests - total.num_failures) * getattr(user, "messages", 1),
         errors=count_errors(environment),
         latency=compute_percentiles(times),
-        times=Counter(f"{time * 1000:.3g}" for time in times) if rate else {},
+        times=dict(Counter(f"{time * 1000:.3g}" for time in times)) if rate else {},
         cpu=cpu,
     )
 

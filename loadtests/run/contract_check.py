@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 
 from apps import contract
 from loadtests.run.plan import Block
@@ -14,6 +15,7 @@ from stack.readiness import READY_SECONDS
 from stack.waiting import wait_until
 
 APP_PORT = 8000
+TIMEOUT = 20  # seconds
 GREETING = tuple(check for check in contract.CHECKS if (check.method, check.path) == ("GET", "/"))
 PROCESS = contract.Check("process", "GET", "/process")  # the answer names the server
 
@@ -64,17 +66,22 @@ class ContractChecks:
 
     def make_client(self, route: str, port: int = HTTPS) -> contract.Send:
         """A client for the contract. Each request has a new connection, over verified TLS but directly to the app."""
-        is_direct = route == DIRECT
-        address = self.testbed.address("app", "backend") if is_direct else self.testbed.address(route, "edge")
+        if route == DIRECT:
+            address = self.testbed.address("app", "backend")
+
+            def connect() -> http.client.HTTPConnection:
+                return http.client.HTTPConnection(address, APP_PORT, timeout=TIMEOUT)
+        else:
+            address = self.testbed.address(route, "edge")
+
+            def connect() -> http.client.HTTPConnection:
+                connection = http.client.HTTPConnection(route, port)  # for the request's Host; no DNS here has the name
+                plain = socket.create_connection((address, port), TIMEOUT)
+                connection.sock = self.testbed.trust.wrap_socket(plain, server_hostname=route)
+                return connection
 
         def send(check: contract.Check) -> contract.Answer:
-            connection = http.client.HTTPConnection(address, APP_PORT if is_direct else port, timeout=20)
-            try:
-                if not is_direct:  # the certificate has the route's name, which this host cannot look up
-                    connection.connect()
-                    connection.sock = self.testbed.trust.wrap_socket(connection.sock, server_hostname=route)
+            with contextlib.closing(connect()) as connection:
                 return contract.send_over(connection, check)
-            finally:
-                connection.close()
 
         return send

@@ -36,6 +36,8 @@ class Testbed(RunningStack):
     `bases` are the images of the servers that will be measured. `slowdown` is in µs a request by server and interface.
     """
 
+    __test__ = False  # the name begins like that of a test class, and pytest would collect it
+
     def __init__(
         self, routes: list[str], bases: Iterable[str] = ("app",), slowdown: Mapping[str, int] | None = None
     ) -> None:
@@ -119,7 +121,7 @@ def write_proxy_settings() -> None:
 
     The bench measures whatever proxies there are, so no file lists them a second time.
     """
-    service = "    {cpuset: '${STACK_CPUS}', healthcheck: {disable: true}, restart: 'no', ports: !reset []}\n"
+    service = "    {cpuset: '${STACK_CPUS}', healthcheck: {interval: 24h}, restart: 'no', ports: !reset []}\n"
     file = ROOT / PROXY_SETTINGS
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("services:\n" + "".join(f"  {proxy}:\n{service}" for proxy in proxies.names()))
