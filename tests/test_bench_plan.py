@@ -95,7 +95,7 @@ def test_a_run_of_before_goes_on_with_its_plan_or_says_why_not(tmp_path: Path, m
     assert run.plan.slowdown == {"granian/asgi": 8}
     for name, variables, problem in (
         ("strange", {}, "RUN=strange began with COLOUR, which the bench no longer reads: begin a new run"),
-        ("none", {}, "RUN=none is no run that was begun"),
+        ("none", {}, "RUN=none is not a run to go on with"),
         ("old", {"ROUNDS": "3"}, "RUN=old goes on as it began: leave out ROUNDS"),
     ):
         with pytest.raises(Problem, match=problem):

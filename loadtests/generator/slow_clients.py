@@ -29,7 +29,7 @@ class BesideSlowUser(LeanUser):
                 self.slow.append(self.dial(CONNECT_PATIENCE))
                 self.slow[-1].sendall(head)
         except OSError as error:
-            self.count_error(f"a slow client found no place: {type(error).__name__}")
+            self.count_error(f"a slow client could not connect: {type(error).__name__}")
         self.dripping = gevent.spawn(self.drip)
 
     def drip(self) -> None:

@@ -15,9 +15,9 @@ TIMEOUT = 10  # seconds
 
 @cache
 def client() -> docker.APIClient:
-    """The one client of this process, over the engine's API: the command `docker` takes 40 ms of CPU time to ask.
+    """The only client of this process. It asks the API, because the command `docker` takes 40 ms of CPU time to ask.
 
-    Engine and client agree on the API's version, because engines 29.0 to 29.2 refuse versions below 1.44.
+    Engine and client agree on the version of the API, because engines 29.0 to 29.2 refuse versions below 1.44.
     """
     return docker.from_env(version="auto", timeout=TIMEOUT).api
 

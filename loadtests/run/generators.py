@@ -16,7 +16,7 @@ class Generator:
     """One process in the generator's container, on one core; it runs loadtests/generator/agent.py."""
 
     def __init__(self, container: str, core: int) -> None:
-        # The command line, because it connects the process's stdin and stdout as pipes.
+        # By the command line, because `docker exec -i` connects stdin and stdout as pipes.
         command = ["docker", "exec", "-i", container, "taskset", "-c", str(core), *AGENT]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stdin, self.stdout = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
@@ -51,7 +51,7 @@ def measure_together(generators: Sequence[Generator], order: Order) -> Observati
 def merge(observations: Sequence[Observation]) -> Observation:
     """Several generators' observations as one.
 
-    Percentiles cannot be averaged, so each is that of the generator where it is longest. If one generator failed, the
+    Percentiles cannot be averaged, so each percentile is the longest that a generator saw. If one generator failed, the
     window failed.
     """
     if failed := next((observation.failed for observation in observations if observation.failed), ""):

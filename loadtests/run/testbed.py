@@ -31,9 +31,10 @@ SETTINGS = {"COMPOSE_ENV_FILES": "/dev/null", "ADMIN_USER": "", "LOGIN_RATE": "9
 
 
 class Testbed(RunningStack):
-    """Proxies and one app at a time. `routes` are the proxies and stock configurations that must be there.
+    """Some proxies, one app at a time, and the generators.
 
-    `bases` are the images of the servers that will be measured. `slowdown` is in µs a request by server and interface.
+    `routes` are the proxies and stock configurations to start. `bases` are the images of the servers that will be
+    measured. `slowdown` is in µs a request, by server and interface.
     """
 
     __test__ = False  # the name begins like that of a test class, and pytest would collect it
@@ -41,7 +42,7 @@ class Testbed(RunningStack):
     def __init__(
         self, routes: list[str], bases: Iterable[str] = ("app",), slowdown: Mapping[str, int] | None = None
     ) -> None:
-        self.stack_cores, self.generator_cores = place(sorted(os.sched_getaffinity(0)))
+        self.stack_cores, self.generator_cores = divide(sorted(os.sched_getaffinity(0)))
         self.proxies = [route for route in routes if not route.endswith(STOCK)]
         self.stock = [route for route in routes if route.endswith(STOCK)]
         self.slowdown, self.bases = slowdown or {}, sorted(bases)
@@ -108,7 +109,7 @@ class Testbed(RunningStack):
         return observation, round(statistics.fmean(probe.read().work for probe in self.probes), 2)
 
 
-def place(cores: list[int]) -> tuple[list[int], list[int]]:
+def divide(cores: list[int]) -> tuple[list[int], list[int]]:
     """The stack's cores and the generators', of those that this process may use: half each, an odd one the stack's."""
     if len(cores) < 2:
         return cores, cores
@@ -117,9 +118,9 @@ def place(cores: list[int]) -> tuple[list[int], list[int]]:
 
 
 def write_proxy_settings() -> None:
-    """Writes what compose.yaml of this folder has for all proxies (`x-measured`) as a service of each proxy.
+    """Writes for each proxy what compose.yaml of this folder has for the other parts (`x-measured`), and no ports.
 
-    The bench measures whatever proxies there are, so no file lists them a second time.
+    The file is generated, because a list of the proxies in compose.yaml here would be a second one.
     """
     service = "    {cpuset: '${STACK_CPUS}', healthcheck: {interval: 24h}, restart: 'no', ports: !reset []}\n"
     file = ROOT / PROXY_SETTINGS
