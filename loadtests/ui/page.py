@@ -37,9 +37,17 @@ def main(environ: Mapping[str, str] = os.environ) -> None:
     build(compose)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        show_page(compose, int(port), proxy)
+    except KeyboardInterrupt:
+        print("\nbench-ui: ended")
+
+
+def show_page(compose: Compose, port: int, proxy: str) -> None:
+    """Starts the page's container, and removes it when the page ends: by Ctrl-C, or by itself (`Problem`)."""
+    try:
         compose.run("up", "--detach", "--no-build", "--no-deps", SERVICE)
         container = compose.container(SERVICE)
-        wait_for_page(compose, container, int(port))
+        wait_for_page(compose, container, port)
         print(f"bench-ui: http://127.0.0.1:{port} asks https://{proxy}:{HTTPS}; Ctrl-C ends it", flush=True)
         subprocess.run(["docker", "wait", container], stdout=subprocess.DEVNULL, check=False)
         raise Problem(f"the page ended: {read_last_line(compose, container)}")
