@@ -11,18 +11,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loadtests.analysis import records
 from loadtests.report import page
 from loadtests.run import conditions
 from loadtests.run.contract_check import ContractChecks
-from loadtests.run.plan import Block, estimate_seconds
+from loadtests.run.plan import Block, Start, estimate_seconds
 from loadtests.run.run_folder import RunFolder, resume_or_create
 from loadtests.run.testbed import Testbed
 from loadtests.run.variables import read_plan
 from loadtests.run.windows import failed_window, measure_windows
-from loadtests.window import NO_SERVER
+from loadtests.window import NO_SERVER, Cell
 from stack import ROOT, Problem, settings
 
 # What `make up` reads, and what to give the bench in its place.
@@ -97,30 +97,42 @@ def remove_afterwards(testbed: Testbed) -> Iterator[None]:
 
 
 def measure(run: RunFolder, testbed: Testbed) -> None:
-    """Measures every window that is due, and writes each when it is over."""
+    """Measures every window that is due."""
     checks = ContractChecks(testbed)
     run.remove_unfinished_line()
-    starts = run.find_due()
-    durations = [estimate_seconds(start.block.cells) for start in starts]
-    began = time.monotonic()
-    unmeasured = set()
+    starts, began = run.find_due(), time.monotonic()
+    unmeasured: set[Cell] = set()
     for count, start in enumerate(starts, 1):
-        cells = [cell for cell in start.block.cells if cell not in unmeasured]
-        if not cells:
-            continue
-        differing, failed = serve(testbed, checks, start.block._replace(cells=tuple(cells)))
-        for cell in cells:
-            if cell.route in differing:
-                unmeasured.add(cell)
-                run.write_unmeasured(cell, differing[cell.route])
-            elif cell.route in failed:
-                run.write_window(failed_window(cell, "start", failed[cell.route]), start)
-        good = [cell for cell in cells if cell.route not in differing | failed]
-        for window in measure_windows(testbed, good, run.plan):
-            run.write_window(window, start)
-        minutes = (time.monotonic() - began) * sum(durations[count:]) / sum(durations[:count]) / 60
-        place = f"{count} of {len(starts)} starts; about {minutes:.0f} min left"
-        print(f"bench: round {start.round + 1} of {run.plan.rounds}: {start.block.describe()} [{place}]", flush=True)
+        cells = tuple(cell for cell in start.block.cells if cell not in unmeasured)
+        if cells:
+            block = start.block._replace(cells=cells)
+            unmeasured |= measure_start(run, testbed, checks, start._replace(block=block))
+        place = f"[{count} of {len(starts)} starts; about {estimate_minutes(starts, count, began):.0f} min left]"
+        print(f"bench: round {start.round + 1} of {run.plan.rounds}: {start.block.describe()} {place}", flush=True)
+
+
+def measure_start(run: RunFolder, testbed: Testbed, checks: ContractChecks, start: Start) -> set[Cell]:
+    """Starts a server and measures its windows, each written when it is over.
+
+    Returns the cells that cannot be measured in any round.
+    """
+    differing, failed = serve(testbed, checks, start.block)
+    unmeasured = {cell for cell in start.block.cells if cell.route in differing}
+    for cell in start.block.cells:
+        if cell in unmeasured:
+            run.write_unmeasured(cell, differing[cell.route])
+        elif cell.route in failed:
+            run.write_window(failed_window(cell, "start", failed[cell.route]), start)
+    ready = [cell for cell in start.block.cells if cell.route not in differing | failed]
+    for window in measure_windows(testbed, ready, run.plan):
+        run.write_window(window, start)
+    return unmeasured
+
+
+def estimate_minutes(starts: Sequence[Start], count: int, began: float) -> float:
+    """About how long the starts after the first `count` take, at the pace since `began`."""
+    durations = [estimate_seconds(start.block.cells) for start in starts]
+    return (time.monotonic() - began) * sum(durations[count:]) / sum(durations[:count]) / 60
 
 
 def serve(testbed: Testbed, checks: ContractChecks, block: Block) -> tuple[dict[str, str], dict[str, str]]:
