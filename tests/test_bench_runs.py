@@ -17,11 +17,11 @@ import pytest
 from loadtests.analysis.records import RESULTS
 from loadtests.generator.orders import Observation, Order
 from loadtests.run.contract_check import ContractChecks
-from loadtests.run.testbed import Testbed
-from loadtests.run.variables import VARIABLES, read_plan
+from loadtests.run.testbed import GENERATOR, Testbed
+from loadtests.run.variables import VARIABLES, list_stock_routes, read_plan
 from loadtests.run.windows import measure_windows
 from loadtests.window import NO_SERVER, Cell, Window, read_window
-from stack import ROOT
+from stack import ROOT, proxies
 from tests.support.engine import client, exec_in, inspect
 
 pytestmark = pytest.mark.timeout(300)
@@ -56,6 +56,15 @@ def bench(*variables: str) -> Iterator["subprocess.Popen[str]"]:
 def is_anything_left() -> bool:
     """Whether anything is left of the bench's project."""
     return Testbed([]).compose.exists()
+
+
+def test_every_part_has_its_cores_and_publishes_no_port() -> None:
+    testbed = Testbed([*proxies.names(), *list_stock_routes()])
+    services = testbed.compose.services
+    for name in ("app", *testbed.proxies, *testbed.stock):
+        assert services[name]["cpuset"] == ",".join(map(str, testbed.stack_cores)), name
+        assert services[name]["restart"] == "no" and "ports" not in services[name], name
+    assert services[GENERATOR]["cpuset"] == ",".join(map(str, testbed.generator_cores))
 
 
 def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
