@@ -23,7 +23,7 @@ FOR_BENCH = {
     "RATE",
     "HTTP",
     "MODES",
-    "DEARER",
+    "SLOWDOWN",
     "QUICK",
     "FULL",
     "RUN",
