@@ -141,9 +141,6 @@ def describe_runs() -> str:
     return f"there are {', '.join(names)}" if names else "there is none yet: `make bench` makes one"
 
 
-known = describe_runs  # the name that loadtests/run uses until it has changed to describe_runs
-
-
 def read(folder: Path) -> Run:
     """Reads a run; `Problem` says what is missing or cannot be read."""
     records, conditions = folder / "runs.jsonl", folder / "machine.json"

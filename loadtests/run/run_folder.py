@@ -92,7 +92,7 @@ def resume(name: str, environ: Mapping[str, str]) -> RunFolder:
     """A run that began before; `Problem` where there is none, or where it would go on with another plan."""
     path = records.RESULTS / name
     if not (path / "plan.json").is_file():
-        raise Problem(f"RUN={name} is not a run to go on with: {records.known()}")
+        raise Problem(f"RUN={name} is not a run to go on with: {records.describe_runs()}")
     if others := [variable for variable in VARIABLES if environ.get(variable) and variable != "RUN"]:
         raise Problem(f"RUN={name} goes on as it began: leave out {', '.join(sorted(others))}")
     content = json.loads((path / "plan.json").read_text())
