@@ -8,10 +8,11 @@ if sys.version_info < (3, 11):  # noqa: UP036 - nobody has checked yet
 from stack.command_line import run_command
 
 COMMANDS = {
-    "lint": "tools.lint:lint",
-    "claims": "tools.claims:run",
+    "lint": "tools.lint:main",
+    "claims": "tools.claims.measure:main",
     "docs": "tools.docs:write",
+    "lock": "tools.lock:main",
     "venv": "tools.venv:make",
 }
 
-run_command("tools", COMMANDS, without_engine={"docs", "venv"})
+run_command("tools", COMMANDS, without_engine={"docs", "lock", "venv"})
