@@ -2,13 +2,13 @@
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - nobody has checked yet
+if sys.version_info < (3, 11):  # noqa: UP036 - an older Python gets this far
     sys.exit(f"stack: Python {sys.version.split()[0]} is too old: install Python 3.11 or later")
 
 from stack.command_line import run_command
 
 COMMANDS = {
-    "engine": "stack.engine:install",
+    "engine": "stack.install:main",
     "up": "stack.up:main",
     "down": "stack.commands:down",
     "ps": "stack.commands:ps",

@@ -84,7 +84,7 @@ def start_parts(stack: RunningStack, parts: Sequence[str], with_app: bool) -> No
 
 
 def check_configurations(compose: Compose, proxies: Sequence[str], has_networks: bool) -> None:
-    """Checks several proxies at the same time. Where the networks are missing, the first check makes them for the rest."""
+    """Checks the proxies at the same time, or one by one where the first check has to make the networks."""
     with ThreadPoolExecutor(max_workers=len(proxies) if has_networks else 1) as pool:
         checks = [pool.submit(check_configuration, compose, name) for name in proxies]
     for check in checks:
