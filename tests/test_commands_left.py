@@ -15,8 +15,6 @@ from tests.support.checkout import Checkout, list_project
 from tests.support.engine import client
 from tests.support.stack import IMAGES, PREFIX
 
-pytest_plugins = ["tests.support.checkout"]
-
 
 def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:
     process = checkout.start_make("up")

@@ -15,8 +15,6 @@ from tests.support.checkout import Checkout, complaint
 from tests.support.engine import client, exec_in, inspect, read_logs
 from tests.support.stack import IMAGES, PROXIES, free_port
 
-pytest_plugins = ["tests.support.checkout"]
-
 
 def start_postgresql(checkout: Checkout, password: str) -> str:
     """Runs `make up` with PostgreSQL; the database's container."""

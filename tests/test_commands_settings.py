@@ -13,8 +13,6 @@ import pytest
 from stack import ROOT, Problem, engine, install
 from tests.support.checkout import Checkout, complaint
 
-pytest_plugins = ["tests.support.checkout"]
-
 
 @pytest.mark.parametrize(
     ("words", "message"),

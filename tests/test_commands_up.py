@@ -13,8 +13,6 @@ from tests.support.checkout import Checkout, complaint
 from tests.support.engine import inspect
 from tests.support.stack import DEFAULT_PROXIES, PROXIES
 
-pytest_plugins = ["tests.support.checkout"]
-
 
 def shape(text: str) -> str:
     """An output without what differs from machine to machine: the ports, and the note on stand-ins."""
