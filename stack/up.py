@@ -44,11 +44,12 @@ def up(plan: settings.Settings) -> None:
         running = [name for name in compose.proxies() if name in containers]
         with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
+            authority = pool.submit(read_authority, stack.compose)
             stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else READY_SECONDS)
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
     choice = describe_choice(plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
-    if read_authority(stack.compose):
+    if authority.result():
         print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
 
 
