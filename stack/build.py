@@ -54,12 +54,15 @@ def run_build(compose: Compose, services: Sequence[str]) -> None:
     environment = {**compose.environment, "COMPOSE_PROJECT_NAME": compose.image_project, "BUILDKIT_PROGRESS": "plain"}
     command = ["docker", "compose", "build", *services]
     log_name = os.path.relpath(log, ROOT)
-    with progress.step(f"images: building {', '.join(services)} (log: {log_name})"), log.open("w") as file:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
-    if done.returncode != 0:
-        progress.show("\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]))
-        failed = find_failed(log, services)
-        raise Problem(f"the image of {' and '.join(failed)} cannot be built: the end of {log_name} is above")
+    try:
+        with progress.step(f"images: building {', '.join(services)} (log: {log_name})"), log.open("w") as file:
+            done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
+            if done.returncode != 0:
+                failed = " and ".join(find_failed(log, services))
+                raise Problem(f"the image of {failed} cannot be built: the end of {log_name} is above")
+    except Problem:
+        progress.show("\n".join(log.read_text(errors="replace").rstrip().splitlines()[-TAIL_LINES:]))
+        raise
 
 
 def find_failed(log: Path, services: Sequence[str]) -> list[str]:

@@ -25,6 +25,9 @@ def test_up_swap_trust_and_down_do_what_the_readme_shows(checkout: Checkout) -> 
     shown = re.search(r"<!-- up -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown
     assert shape(started.stdout) == shape(shown[1])
+    steps = started.stderr.splitlines()
+    assert 3 <= len(steps) <= 8, started.stderr
+    assert all(re.fullmatch(r"(up|images): .+ … [\d.]+ s", line) for line in steps), started.stderr
 
     trusted = checkout.make("trust")
     assert trusted.returncode == 0 and "curl --cacert ca.pem" in trusted.stdout
