@@ -60,7 +60,7 @@ def trust() -> None:
     name = site_name(compose)
     resolve = "" if name == "localhost" else f"--resolve {name}:{https[0]}:127.0.0.1 "
     print(
-        "Wrote ca.pem, the certificate of the local authority that signed this stack's certificate.\n"
+        "Wrote ca.pem: the certificate of the authority that signed this stack's own (its key stays in the volume).\n"
         f"  one command      curl --cacert ca.pem {resolve}https://{name}:{https[0]}\n"
         '  Python           SSL_CERT_FILE=ca.pem, or verify="ca.pem" in requests and httpx\n'
         "  Debian, Ubuntu   sudo cp ca.pem /usr/local/share/ca-certificates/stack.crt && sudo update-ca-certificates\n"
