@@ -3,15 +3,15 @@
 import os
 import subprocess
 
-from stack import Problem, engine
+from stack import Problem, engine, progress
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def apt(*arguments: str) -> None:
-    """Runs apt-get and prints the command without its options; `Problem` with apt's own error where it fails."""
+    """Runs apt-get and shows the command without its options; `Problem` with apt's own error where it fails."""
     words = [word for before, word in zip(("", *arguments), arguments, strict=False) if "-o" not in (before, word)]
-    print(f"engine: apt-get {' '.join(word for word in words if not word.startswith('-'))}", flush=True)
+    progress.show(f"engine: apt-get {' '.join(word for word in words if not word.startswith('-'))}")
     command = ["apt-get", "-y", "-o", "DPkg::Lock::Timeout=120", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

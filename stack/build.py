@@ -41,8 +41,8 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
 
 def compute_fingerprints(compose: Compose, services: Sequence[str]) -> dict[str, str]:
     """What the image of each service would be built from now (stack/fingerprint.py)."""
-    arguments = [value for name in services for value in (compose.services[name]["build"].get("args") or {}).values()]
-    base_ids = images.read_ids(filter(None, arguments))
+    bases = [image for name in services for image in fingerprint.list_bases(compose.services[name])]
+    base_ids = images.read_ids(bases)
     return {name: fingerprint.compute(compose.services[name], base_ids) for name in services}
 
 

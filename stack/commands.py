@@ -80,7 +80,7 @@ def choose_images() -> None:
 
 def clean() -> None:
     """`make clean`: removes the images that this checkout built, unless a container uses them."""
-    if engine.missing():
+    if engine.find_missing():
         return
     count, left = map(sum, zip(remove_images(Compose().project), remove_images(CHECKOUT), strict=True))
     print(f"clean: {count - left} images removed" + (f"; {left} are in use: `make down` first" if left else ""))

@@ -40,7 +40,7 @@ def read_versions() -> Versions:
         return Versions(engine.result(), compose.result() or "", " ".join((buildx.result() or "").split()[1:2]))
 
 
-def missing() -> list[str]:
+def find_missing() -> list[str]:
     """The missing parts of: client, engine, Compose (v2 or later), buildx."""
     if not shutil.which("docker"):
         return ["the docker client", "a Docker engine", "Docker Compose v2", "Docker buildx"]
@@ -55,7 +55,7 @@ def missing() -> list[str]:
 
 def check() -> None:
     """Raises `Problem` unless every part is there."""
-    if parts := missing():
+    if parts := find_missing():
         raise Problem(f"{' and '.join(parts)} not found: run `make engine`, or start Docker if it is installed")
 
 

@@ -19,19 +19,29 @@ NOT_COPIED = {".git", ".venv", ".cache", "__pycache__"}
 def compute(service: Mapping[str, Any], base_ids: Mapping[str, str]) -> str:
     """The fingerprint of a service's image: its build settings, the ids of its base images, every file of its context.
 
-    `service`: its part of the Compose configuration. `base_ids`: the engine's base images, by name.
+    `service`: its part of the Compose configuration. `base_ids`: the engine's base images, by name. The result is ""
+    where a base image is missing, because only BuildKit can then tell whether the registry has a newer one.
     """
     build = service["build"]
-    arguments = build.get("args") or {}
-    bases = {name: base_ids.get(value, "") for name, value in arguments.items() if value}
+    bases = list_bases(service)
+    if any(image not in base_ids for image in bases):
+        return ""
     context = Path(build["context"])
     dockerfile = (context / build["dockerfile"]).read_text()
-    digest = hashlib.sha256(json.dumps([build, bases, dockerfile], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([build, [base_ids[image] for image in bases], dockerfile], sort_keys=True).encode()
+    )
     for file in list_files(context):
         mode = file.lstat().st_mode
         content = str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
         digest.update(f"{file.relative_to(context)} {mode} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def list_bases(service: Mapping[str, Any]) -> list[str]:
+    """The base images of a service: its build arguments named …_IMAGE."""
+    arguments = service["build"].get("args") or {}
+    return [value for name, value in arguments.items() if name.endswith("_IMAGE")]
 
 
 def list_files(context: Path) -> Iterator[Path]:
@@ -49,7 +59,7 @@ def list_files(context: Path) -> Iterator[Path]:
 def is_up_to_date(image: str, image_id: str, fingerprint: str) -> bool:
     """Whether the last build of `image` had this result from this fingerprint."""
     file = to_file(image)
-    return file.is_file() and file.read_text() == f"{fingerprint} {image_id}"
+    return bool(fingerprint) and file.is_file() and file.read_text() == f"{fingerprint} {image_id}"
 
 
 def write(image: str, image_id: str, fingerprint: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from stack import ROOT, dotenv, engine, proxies, stand_ins
+from stack import ROOT, dotenv, engine, progress, proxies, stand_ins
 
 PULL_SILENCE_SECONDS = 20  # a registry that is silent for so long counts as unreachable
 # The command that prints a program's version; python3 --version for the images that are not listed.
@@ -24,7 +24,7 @@ VERSION = {
 }
 
 
-def official() -> dict[str, str]:
+def read_official() -> dict[str, str]:
     """The official images by what they carry (`python`, a proxy, `postgres`). compose.yaml names them."""
     pairs = re.findall(r"\$\{([A-Z]+)_IMAGE:-([^}]+)\}", (ROOT / "compose.yaml").read_text())
     return {name.lower(): image for name, image in pairs}
@@ -33,7 +33,7 @@ def official() -> dict[str, str]:
 def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, str]:
     """The base images of Python and `parts` (None: of every proxy), by build argument; pulls or makes what is missing.
 
-    Prints a line for each image that is pulled or made.
+    Shows a step for each image that is pulled or made.
     """
     names = ["python", *(proxies.names() if parts is None else parts)]
     chosen = find_present(names, with_stand_ins=not anew)
@@ -41,7 +41,7 @@ def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, 
     for name in names:
         if to_argument(name) in chosen:
             continue
-        image = official()[name]
+        image = read_official()[name]
         is_reachable = is_reachable and pull(image)
         chosen[to_argument(name)] = image if is_reachable else make_stand_in(name, image)
     return {to_argument(name): chosen[to_argument(name)] for name in names}
@@ -50,9 +50,9 @@ def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, 
 def find_present(names: Iterable[str] | None = None, with_stand_ins: bool = True) -> dict[str, str]:
     """The base images that need no work, by build argument: the ones that the user names, or that the engine has.
 
-    `names`: as in `official`; None for all.
+    `names`: as in `read_official`; None for all.
     """
-    candidates = {name: image for name, image in official().items() if names is None or name in names}
+    candidates = {name: image for name, image in read_official().items() if names is None or name in names}
     settings = dotenv.overlay(os.environ)
     ids = read_ids([*candidates.values(), *(stand_ins.tag(name) for name in candidates)])
     present = {}
@@ -93,27 +93,28 @@ def with_tag(image: str) -> str:
 
 
 def pull(image: str) -> bool:
-    """Pulls an image, and prints a line once the download begins; False where no registry answers or has the image."""
+    """Pulls an image, and shows a step once the download begins; False where no registry answers or has the image."""
     command = ["docker", "pull", image]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout
         if not select.select([process.stdout], [], [], PULL_SILENCE_SECONDS)[0]:
             process.terminate()
-        for line in process.stdout:
-            if "Pulling from" in line:
-                print(f"images: pulling {image}", flush=True)
+        if any("Pulling from" in line for line in process.stdout):
+            with progress.step(f"images: pulling {image}"):
+                process.stdout.read()
     return process.returncode == 0
 
 
 def make_stand_in(name: str, image: str) -> str:
     """Makes the stand-in for an official image; returns its tag."""
-    tag, seconds = stand_ins.make(name, image, ca_bundle())
-    print(f"images: {tag}, {version(tag, name)}, stands in for {image} ({seconds:.0f} s)", flush=True)
+    with progress.step(f"images: {image} cannot be pulled; making a stand-in from Debian packages"):
+        tag = stand_ins.make(name, image, ca_bundle())
+    progress.show(f"images: {tag} has {version(tag, name)}")
     return tag
 
 
 def version(image: str, name: str) -> str:
-    """The name and version of the program in an image, as the program prints it. `name`: as in `official`."""
+    """The name and version of the program in an image, as the program prints it. `name`: as in `read_official`."""
     program, *arguments = VERSION.get(name, ("python3", "--version"))
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -28,14 +28,14 @@ START_SECONDS = 60
 
 def main() -> None:
     """`make engine`: does nothing where Docker works; `Problem` where this machine is not Debian or Ubuntu."""
-    parts = engine.missing()
+    parts = engine.find_missing()
     if not parts:
         print(f"engine: {engine.describe()} - nothing to do")
         return
     refuse_other_systems(parts)
     if shutil.which("dockerd"):  # an engine that is installed may only need to be started
         start_engine()
-        parts = engine.missing()
+        parts = engine.find_missing()
         if not parts:
             print(f"engine: {engine.describe()}")
             return
@@ -47,9 +47,9 @@ def main() -> None:
         apt("install", "-qq", "--no-install-recommends", "docker-cli")
     start_engine()
     for name in PLUGINS:
-        if any(name in part.lower() for part in engine.missing()):
+        if any(name in part.lower() for part in engine.find_missing()):
             install_plugin(name)
-    if parts := engine.missing():
+    if parts := engine.find_missing():
         raise Problem(f"{' and '.join(parts)} still not there after the installation; the engine's log is {ENGINE_LOG}")
     print(f"engine: {engine.describe()}")
 

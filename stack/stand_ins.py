@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 
 from stack import ROOT, Problem, apt, engine
 
@@ -17,10 +16,8 @@ def tag(name: str) -> str:
     return f"stack-base:{name}"
 
 
-def make(name: str, image: str, ca_bundle: str | None) -> tuple[str, float]:
-    """Builds the stand-in for `image`, and its Debian where that is missing. Returns the tag and the seconds."""
-    began = time.monotonic()
-    print(f"images: {image} cannot be pulled: making a stand-in from Debian {RELEASE} packages ...", flush=True)
+def make(name: str, image: str, ca_bundle: str | None) -> str:
+    """Builds the stand-in for `image`, and the Debian below it where that is missing. Returns the stand-in's tag."""
     if engine.output("docker", "image", "inspect", "--format", "{{.Id}}", BASE) is None:
         make_debian()
     command = ["docker", "buildx", "build", "--load", "--quiet", "--target", name, "--tag", tag(name)]
@@ -31,7 +28,7 @@ def make(name: str, image: str, ca_bundle: str | None) -> tuple[str, float]:
         errors = [line for line in done.stderr.splitlines() if "ERROR" in line or line.startswith("E:")]
         error = " ".join(errors)[:500] or done.stderr[-500:]
         raise Problem(f"{image} cannot be pulled and its stand-in cannot be built: {error}")
-    return tag(name), time.monotonic() - began
+    return tag(name)
 
 
 def make_debian() -> None:

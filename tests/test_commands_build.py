@@ -32,10 +32,10 @@ def test_a_build_that_fails_names_the_image_and_shows_the_end_of_its_log(checkou
 def make_context(folder: Path) -> dict[str, Any]:
     """A service whose image copies two files."""
     folder.mkdir()
-    (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY . /\n")
+    (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY . /\n")
     (folder / "start.sh").write_text("exec true\n")
     (folder / "__pycache__").mkdir()
-    return {"build": {"context": str(folder), "dockerfile": "Dockerfile", "args": {"BASE": "debian"}}}
+    return {"build": {"context": str(folder), "dockerfile": "Dockerfile", "args": {"BASE_IMAGE": "debian"}}}
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "name", "new file", "Dockerfile", "argument", "base image"])
@@ -56,7 +56,7 @@ def test_an_image_is_out_of_date_when_something_that_it_is_built_from_changes(tm
         case "Dockerfile":
             script.with_name("Dockerfile").write_text("FROM scratch\n")
         case "argument":
-            service["build"]["args"]["BASE"] = "alpine"
+            service["build"]["args"]["VERSION"] = "2"
         case "base image":
             base_ids["debian"] = "sha256:2"
     assert fingerprint.compute(service, base_ids) != before
@@ -67,14 +67,18 @@ def test_an_image_is_up_to_date_while_it_is_the_one_that_was_built(
 ) -> None:
     monkeypatch.setattr(fingerprint, "FOLDER", tmp_path / "images")
     service = make_context(tmp_path / "context")
-    inputs = fingerprint.compute(service, {})
+    base_ids = {"debian": "sha256:1"}
+    inputs = fingerprint.compute(service, base_ids)
     (tmp_path / "context/__pycache__/cached.pyc").write_text("")
-    assert fingerprint.compute(service, {}) == inputs, "a cached file is not copied"
+    assert fingerprint.compute(service, base_ids) == inputs, "a cached file is not copied"
     assert not fingerprint.is_up_to_date("site-nginx", "sha256:1", inputs)
     fingerprint.write("site-nginx", "sha256:1", inputs)
     assert fingerprint.is_up_to_date("site-nginx", "sha256:1", inputs)
     assert not fingerprint.is_up_to_date("site-nginx", "sha256:2", inputs), "another build took the name"
     assert not fingerprint.is_up_to_date("site-nginx", "sha256:1", "other inputs")
+    unknown = fingerprint.compute(service, {})
+    fingerprint.write("site-nginx", "sha256:1", unknown)
+    assert not fingerprint.is_up_to_date("site-nginx", "sha256:1", unknown), "the base image may have a new release"
 
 
 def show_and_fail() -> None:

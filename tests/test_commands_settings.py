@@ -134,7 +134,7 @@ def test_make_engine_says_what_to_install_where_it_cannot(
     monkeypatch: pytest.MonkeyPatch, system: str, user: int, message: str
 ) -> None:
     # The test sets what the command finds, so it installs nothing and asks no engine.
-    monkeypatch.setattr(engine, "missing", lambda: ["Docker Compose v2"])
+    monkeypatch.setattr(engine, "find_missing", lambda: ["Docker Compose v2"])
     monkeypatch.setattr(install, "os_release", lambda: {"ID": system})
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with pytest.raises(Problem) as problem:

@@ -19,7 +19,7 @@ def main() -> None:
     """`make claims`. An interruption or a failure keeps the verdicts that were computed before it."""
     began = time.monotonic()
     settings.spelling(os.environ.get("MAKEFLAGS", ""))
-    names, releases = chosen(), pins()
+    names, releases = choose_claims(), pins()
     if releases:
         refuse_other_claims(names)
     build_all()
@@ -48,7 +48,7 @@ def run_tests(names: Sequence[str]) -> tuple[int, bool]:
         return pytest.wait(), True  # pytest got the same signal, and removes its stacks
 
 
-def chosen() -> list[str]:
+def choose_claims() -> list[str]:
     """The claims to measure: the ones in ONLY, or all."""
     names = os.environ.get("ONLY", "").replace(",", " ").upper().split()
     if not names and "ONLY" in os.environ:
