@@ -42,7 +42,7 @@ def servers() -> str:
             costs = measured.get("costs", {}).get(f"{server} {interface}", ["–"])
             more = [" · ".join(costs)] if measured else []
             rows.append([script, pinned(server), interface, facts["workers"], str(differences or "–"), *more])
-    more = [f"µs a request: {', '.join(measured['ways'])}"] if measured else []
+    more = [f"µs a request: {', '.join(measured['routes'])}"] if measured else []
     return table(["`SERVER=`", "release", "`INTERFACE=`", "workers", "named differences", *more], rows)
 
 
@@ -53,13 +53,15 @@ def reference() -> dict[str, Any]:
 
 
 def bench() -> str:
-    """The reference run's picture, and its answer with the conditions; nothing while there is no such run."""
-    found = reference()
-    if not found:
+    """The reference run's picture, its answer, what each proxy adds, and the conditions; "" without such a run."""
+    summary = reference()
+    if not summary:
         return ""
     folder = BENCH.relative_to(ROOT)
-    shown = f"![CPU time per request of every server, directly and behind each proxy]({folder}/cost.svg)"
-    return f"{shown}\n{found['answer']} ({found['conditions']}; [everything]({folder}/report.md))"
+    picture = f"![CPU time per request of every server, directly and behind each proxy]({folder}/cost.svg)"
+    added = table(summary["added_columns"], summary["added"])
+    conditions = f"Conditions: {summary['conditions']}; [everything]({folder}/report.md)."
+    return f"{picture}\n{summary['answer']} {conditions}\n\n{added}"
 
 
 def differences() -> str:
