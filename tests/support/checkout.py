@@ -76,12 +76,13 @@ class Checkout:
 
 
 def list_project(project: str) -> list[str]:
-    """The containers (running or not), networks and volumes of a project."""
+    """The containers (running or not), networks and volumes of a project, in a fixed order."""
     filters = {"label": f"{LABEL}.project={project}"}
     api = client().api
     parts = [container["Id"] for container in api.containers(all=True, filters=filters)]
     parts += [network["Id"] for network in api.networks(filters=filters)]
-    return parts + [volume["Name"] for volume in api.volumes(filters=filters)["Volumes"] or []]
+    parts += [volume["Name"] for volume in api.volumes(filters=filters)["Volumes"] or []]
+    return sorted(parts)
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
