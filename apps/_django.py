@@ -1,6 +1,6 @@
-"""What Django needs on both interfaces: settings of an application without a database, and the routes.
+"""The part that Django's two applications share: the settings of a site without a database, the routes, the responses.
 
-Only `view`, which turns a handler into a Django view, differs between `apps/wsgi/django.py` and `apps/asgi/django.py`.
+`apps/wsgi/django.py` and `apps/asgi/django.py` add `make_view`, which turns a handler into a Django view.
 """
 
 from collections.abc import Callable
@@ -16,32 +16,41 @@ from apps import work
 
 if not settings.configured:
     settings.configure(
-        ROOT_URLCONF="",  # each interface's requests bring their own
-        DATA_UPLOAD_MAX_MEMORY_SIZE=None,  # default 2.5 MB, then 400: the proxies bound the size
+        ROOT_URLCONF="",  # the request class of each interface names the routes: see make_site
+        DATA_UPLOAD_MAX_MEMORY_SIZE=None,  # default: 2.5 MB, then 400. Here the proxies limit the size.
     )
     django.setup()
 
 Handler = Callable[[work.Request], work.Reply]
 
 
-def guarded(route: work.Route) -> Handler:
-    """A route's handler, for the methods that it has: Django's router knows paths only."""
+def check_method(route: work.Route) -> Handler:
+    """The route's handler, which answers 405 to other methods. Django's router compares paths only."""
 
     def answer(request: work.Request) -> work.Reply:
         method = request.native.get("REQUEST_METHOD") or request.native.get("method")
-        return route.handler(request) if method in route.answers else work.not_allowed(route)
+        return route.handler(request) if method in route.answers else work.reply_not_allowed(route)
 
     return answer
 
 
-def urls(view: Callable[[Handler], Any]) -> tuple[URLPattern, ...]:
-    """Every route, and the last one for what no other matched."""
-    known = (path(one.path[1:].replace("{", "<").replace("}", ">"), view(guarded(one))) for one in work.ROUTES)
-    return (*known, re_path("", view(lambda _: work.not_found())))
+def list_urls(make_view: Callable[[Handler], Any]) -> tuple[URLPattern, ...]:
+    """Every route, and a last pattern that matches every other path."""
+    routes = (path(route.rule[1:], make_view(check_method(route))) for route in work.ROUTES)
+    return (*routes, re_path("", make_view(lambda _: work.reply_not_found())))
+
+
+def make_site(handler_class: type, request_class: type, make_view: Callable[[Handler], Any]) -> Any:
+    """A Django site without middleware.
+
+    Both interfaces share the settings, so the settings name no routes. The request class names them instead.
+    """
+    request = type("Request", (request_class,), {"urlconf": list_urls(make_view)})
+    return type("Site", (handler_class,), {"request_class": request})()
 
 
 def respond(request: HttpRequest, reply: work.Reply, pieces: Any) -> HttpResponseBase:
-    """A handler's reply as a Django response; `pieces` is its body where it is streamed."""
+    """Turns a handler's reply into a Django response; `pieces` is the body of a streamed reply."""
     response: HttpResponseBase
     if isinstance(reply.body, bytes):
         response = HttpResponse(b"" if request.method == "HEAD" else reply.body, status=reply.status)

@@ -1,8 +1,10 @@
-"""What "identical applications" means: what a client must see from every application on every server.
+"""The contract: what a client must see from every application on every server.
 
-`CHECKS` is the contract. `verify` runs it through any client and names what differs. `DIFFERENCES` are the
-known exceptions: bugs and limits of a server, each with its reason and upstream reference. They are strict: the tests
-demand that a named difference is really there, so that a release which mends it is noticed.
+`CHECKS` is the contract. `verify` sends every check through any client and names the checks that fail.
+
+`DIFFERENCES` are the exceptions: bugs and limits of a server, each with its reason and a reference to upstream. Each
+difference must really occur. When a new release mends one, a test fails, and the difference is deleted.
+Checked by: test_every_application_keeps_the_contract
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """What a client saw: status, headers by lower-case name, and the body."""
+    """What a client received: status, headers by lower-case name, and the body."""
 
     status: int
     headers: dict[str, str]
@@ -22,10 +24,10 @@ class Answer(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One request, and the status, headers and body that must answer it.
+    """One request, and the status, headers and body of the right answer.
 
-    `body` is the exact bytes, or a function of the answer that says in a few words what is wrong with it
-    ("" for nothing). A header that is None must be absent. `chunked` sends the body without a Content-Length.
+    `body` is the exact bytes, or a function that takes the answer and returns what is wrong with it ("" where nothing
+    is). A header with the value None must be absent. `chunked` sends the body without a Content-Length.
     """
 
     name: str
@@ -39,16 +41,17 @@ class Check(NamedTuple):
     chunked: bool = False
 
     def pieces(self) -> Iterator[bytes]:
-        """The body in pieces of 64 kB, as a client sends it that does not know its length."""
+        """The body in pieces of 64 kB. A client sends such pieces when it does not know the length."""
         body = self.send_body or b""
         return (body[at : at + 65536] for at in range(0, len(body), 65536))
 
 
 class Difference(NamedTuple):
-    """A server that cannot do what the contract or the stack's promises say, and why.
+    """A duty that a server cannot fulfil, and why.
 
-    `what` is a check's name, or a promise that the tests check (`GRACEFUL_STOP`). `proxy`, `http` and `apps`
-    narrow it to one proxy, one HTTP version of the client and some applications; `source` is where upstream knows of it.
+    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`). `proxy`, `http` and `apps` limit
+    the difference to one proxy, one HTTP version of the client, and some applications. Empty values limit nothing.
+    `source` is upstream's issue, or the place in upstream's code.
     """
 
     server: str
@@ -65,45 +68,60 @@ Send = Callable[[Check], Answer]
 
 TEXT = {"content-type": "text/plain; charset=utf-8"}
 JSON = {"content-type": "application/json"}
-SENT_JSON = {"content-type": "application/json"}
 MEGABYTE = bytes(range(256)) * 4096
 
 
-def _json(value: object) -> bytes:
+def _to_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _sees(**expected: Any) -> Callable[[Answer], str]:
-    """The body must be a JSON object that holds `expected`."""
+def _expect_fields(**expected: Any) -> Callable[[Answer], str]:
+    """The body must be a JSON object with at least the fields `expected`."""
 
-    def look(answer: Answer) -> str:
-        seen = json.loads(answer.body)
-        return "; ".join(f"{k} is {seen.get(k)!r}, not {v!r}" for k, v in expected.items() if seen.get(k) != v)
+    def find_wrong_fields(answer: Answer) -> str:
+        fields = json.loads(answer.body)
+        return "; ".join(
+            f"{name} is {fields.get(name)!r}, not {value!r}"
+            for name, value in expected.items()
+            if fields.get(name) != value
+        )
 
-    return look
+    return find_wrong_fields
 
 
-def _sees_header(name: str, value: str) -> Callable[[Answer], str]:
-    def look(answer: Answer) -> str:
+def _expect_header(name: str, value: str) -> Callable[[Answer], str]:
+    """The application must see a request header with this value."""
+
+    def find_wrong_header(answer: Answer) -> str:
         seen = json.loads(answer.body)["headers"].get(name)
         return "" if seen == value else f"the application sees {name}: {seen!r}, not {value!r}"
 
-    return look
+    return find_wrong_header
 
 
-def _uploaded(body: bytes) -> bytes:
-    return _json({"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()})
+def _expect_page(answer: Answer) -> str:
+    """The body must be a JSON object with exactly the fields of a cached page."""
+    return "" if sorted(json.loads(answer.body)) == _PAGE else f"not {', '.join(_PAGE)}"
 
 
-def _login(body: bytes, status: int, answer: object, name: str, kind: str = "application/json") -> Check:
-    return Check(f"login: {name}", "POST", "/login", status, {"content-type": kind}, body, JSON, _json(answer))
+def _make_login(body: bytes, status: int, answer: object, name: str, kind: str = "application/json") -> Check:
+    return Check(f"login: {name}", "POST", "/login", status, {"content-type": kind}, body, JSON, _to_json(answer))
 
 
-def _burned(rounds: int) -> bytes:
+def _make_order(name: str, lines: object, status: int, answer: object) -> Check:
+    body = _to_json({"lines": lines})
+    return Check(f"order: {name}", "POST", "/order", status, JSON, body, JSON, _to_json(answer))
+
+
+def _describe_upload(body: bytes) -> bytes:
+    return _to_json({"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()})
+
+
+def _burn(rounds: int) -> bytes:
     digest = b""
     for _ in range(rounds):
         digest = hashlib.sha256(digest).digest()
-    return _json({"rounds": rounds, "digest": digest.hex()})
+    return _to_json({"rounds": rounds, "digest": digest.hex()})
 
 
 _TOKEN = {
@@ -113,48 +131,81 @@ _TOKEN = {
 _LINES = [{"article": "a", "pieces": 2, "cents": 3}, {"article": "b", "pieces": 1, "cents": 8}]
 _LINE = "each must have an article, and whole numbers of pieces and cents"
 _PAGE = ["for", "language", "pid", "serial"]
-# Past any cache on the way, so that it is the application that answers.
+# A cookie makes every cache pass the request on, so the application answers.
 _PERSONAL = {"cookie": "a=b"}
 
 CHECKS = (
     Check("hello", "GET", "/", headers={**TEXT, "content-length": "14"}, body=b"Hello, world!\n"),
     Check("HEAD has the headers and no body", "HEAD", "/", headers={**TEXT, "content-length": "14"}),
-    _login(b'{"email":"ana@example.org","senha":1234}', 200, _TOKEN, "the documents' example, a number"),
-    _login(b'{"email":"ana@example.org","senha":"1234"}', 200, _TOKEN, "a string", "application/json; charset=utf-8"),
-    _login(b'{"email":"ana@example.org"}', 422, {"detail": {"senha": "missing"}}, "a missing field"),
-    _login(b"{}", 422, {"detail": {"email": "missing", "senha": "missing"}}, "both fields missing"),
-    _login(b'{"email":7,"senha":"x"}', 422, {"detail": {"email": "must be an address, name@host"}}, "a field of the wrong type"),
-    _login(b'{"email":"ana@', 422, {"detail": "the body is not JSON"}, "malformed JSON"),
-    _login(b"[" * 9000, 422, {"detail": "the body is not JSON"}, "JSON too deep to read"),
-    _login(b"\xff\xfe", 422, {"detail": "the body is not JSON"}, "bytes that are no text"),
-    _login(b"[1]", 422, {"detail": "the body must be a JSON object"}, "JSON that is no object"),
-    _login(b"email=a", 422, {"detail": "the content type must be application/json"}, "a form", "application/x-www-form-urlencoded"),
-    Check("login: GET is refused", "GET", "/login", 405, headers={**TEXT, "allow": "POST"}, body=b"no such method here\n"),
-    *(
-        Check(f"order: {name}", "POST", "/order", code, SENT_JSON, _json({"lines": lines}), JSON, _json(answer))
-        for name, lines, code, answer in (
-            ("two lines", _LINES, 200, {"lines": [{"article": "a", "cents": 6}, {"article": "b", "cents": 8}], "total": 14}),
-            ("half a piece", [{**_LINES[0], "pieces": 0.5}], 422, {"detail": {"lines": _LINE}}),
-        )
+    _make_login(b'{"email":"ana@example.org","senha":1234}', 200, _TOKEN, "the talk's example, a number"),
+    _make_login(
+        b'{"email":"ana@example.org","senha":"1234"}', 200, _TOKEN, "a string", "application/json; charset=utf-8"
     ),
-    Check("a method the route has not", "DELETE", "/", 405, headers={"allow": "GET, HEAD"}, body=b"no such method here\n"),
+    _make_login(b'{"email":"ana@example.org"}', 422, {"detail": {"senha": "missing"}}, "a missing field"),
+    _make_login(b"{}", 422, {"detail": {"email": "missing", "senha": "missing"}}, "both fields missing"),
+    _make_login(
+        b'{"email":7,"senha":"x"}',
+        422, {"detail": {"email": "must be an address, name@host"}}, "a field of the wrong type",
+    ),
+    _make_login(b'{"email":"ana@', 422, {"detail": "the body is not JSON"}, "malformed JSON"),
+    _make_login(b"[" * 9000, 422, {"detail": "the body is not JSON"}, "JSON too deep to read"),
+    _make_login(b"\xff\xfe", 422, {"detail": "the body is not JSON"}, "bytes that are no text"),
+    _make_login(b"[1]", 422, {"detail": "the body must be a JSON object"}, "JSON that is no object"),
+    _make_login(
+        b"email=a",
+        422, {"detail": "the content type must be application/json"}, "a form", "application/x-www-form-urlencoded",
+    ),
+    Check(
+        "login: GET is refused", "GET", "/login",
+        405, headers={**TEXT, "allow": "POST"}, body=b"no such method here\n",
+    ),
+    _make_order(
+        "two lines", _LINES,
+        200, {"lines": [{"article": "a", "cents": 6}, {"article": "b", "cents": 8}], "total": 14},
+    ),
+    _make_order("half a piece", [{**_LINES[0], "pieces": 0.5}], 422, {"detail": {"lines": _LINE}}),
+    Check(
+        "a method the route has not", "DELETE", "/",
+        405, headers={"allow": "GET, HEAD"}, body=b"no such method here\n",
+    ),
     Check("an unknown path", "GET", "/nowhere", 404, headers=TEXT, body=b"no such path\n"),
     Check("an unknown path under a known one", "GET", "/wait/1/2", 404, headers=TEXT, body=b"no such path\n"),
-    Check("the application sees the method", "PUT", "/request", send_body=b"x", body=_sees(method="PUT")),
-    Check("the application sees the raw query", "GET", "/request?a=1&b=%20+c", body=_sees(query="a=1&b=%20+c", path="/request")),
-    Check("the application sees the decoded path", "GET", "/request/caf%C3%A9%20x", body=_sees(path="/request/café x", root_path="")),
-    Check("the application sees a header", "GET", "/request", 200, {"x-probe": "a, b"}, body=_sees_header("x-probe", "a, b")),
-    Check("the application is spoken to in HTTP/1.1", "GET", "/request", body=_sees(http_version="1.1")),
-    Check("echo", "POST", "/echo", 200, {"content-type": "x/y"}, b"\x00\xff\r\n", {"content-type": "x/y", "content-length": "4"}, b"\x00\xff\r\n"),
+    Check("the application sees the method", "PUT", "/request", send_body=b"x", body=_expect_fields(method="PUT")),
+    Check(
+        "the application sees the raw query", "GET", "/request?a=1&b=%20+c",
+        body=_expect_fields(query="a=1&b=%20+c", path="/request"),
+    ),
+    Check(
+        "the application sees the decoded path", "GET", "/request/caf%C3%A9%20x",
+        body=_expect_fields(path="/request/café x", root_path=""),
+    ),
+    Check(
+        "the application sees a header", "GET", "/request",
+        200, {"x-probe": "a, b"}, body=_expect_header("x-probe", "a, b"),
+    ),
+    Check("the application is spoken to in HTTP/1.1", "GET", "/request", body=_expect_fields(http_version="1.1")),
+    Check(
+        "echo", "POST", "/echo", 200, {"content-type": "x/y"}, b"\x00\xff\r\n",
+        {"content-type": "x/y", "content-length": "4"}, b"\x00\xff\r\n",
+    ),
     Check("echo of nothing", "POST", "/echo", 200, {"content-type": "x/y"}, b"", {"content-length": "0"}),
-    Check("upload of 1 MB", "POST", "/upload", send_body=MEGABYTE, headers=JSON, body=_uploaded(MEGABYTE)),
-    Check("upload of 1 MB in chunks", "POST", "/upload", send_body=MEGABYTE, headers=JSON, body=_uploaded(MEGABYTE), chunked=True),
+    Check("upload of 1 MB", "POST", "/upload", send_body=MEGABYTE, headers=JSON, body=_describe_upload(MEGABYTE)),
+    Check(
+        "upload of 1 MB in chunks", "POST", "/upload",
+        send_body=MEGABYTE, headers=JSON, body=_describe_upload(MEGABYTE), chunked=True,
+    ),
     Check("bytes", "GET", "/bytes/100000", headers={"content-length": "100000"}, body=b"0123456789abcdef" * 6250),
     Check("no bytes", "GET", "/bytes/0", headers={"content-length": "0"}),
-    Check("bytes: not a number", "GET", "/bytes/many", 422, headers=JSON, body=_json({"detail": "the number of bytes must be 0 to 67108864"})),
-    Check("burn", "GET", "/burn/1000", headers=JSON, body=_burned(1000)),
+    Check(
+        "bytes: not a number", "GET", "/bytes/many",
+        422, headers=JSON, body=_to_json({"detail": "the number of bytes must be 0 to 67108864"}),
+    ),
+    Check("burn", "GET", "/burn/1000", headers=JSON, body=_burn(1000)),
     Check("wait", "GET", "/wait/20", headers=TEXT, body=b"waited 20 ms\n"),
-    Check("stream", "GET", "/stream/5?pause=5", headers={**TEXT, "content-length": None}, body=b"".join(b"chunk %d\n" % n for n in range(5))),
+    Check(
+        "stream", "GET", "/stream/5?pause=5",
+        headers={**TEXT, "content-length": None}, body=b"".join(b"chunk %d\n" % n for n in range(5)),
+    ),
     Check("an empty stream", "GET", "/stream/0", headers=TEXT),
     Check(
         "server-sent events", "GET", "/events/2?pause=5",
@@ -172,29 +223,29 @@ CHECKS = (
     Check("readiness", "GET", "/ready", headers={**TEXT, "cache-control": "no-store"}, body=b"ok\n"),
     *(
         Check(
-            f"a {kind} page", "GET", f"/cache/{kind}", 200, _PERSONAL, headers={**JSON, "cache-control": policy},
-            body=lambda answer: "" if sorted(json.loads(answer.body)) == _PAGE else f"not {', '.join(_PAGE)}",
+            f"a {kind} page", "GET", f"/cache/{kind}",
+            200, _PERSONAL, headers={**JSON, "cache-control": policy}, body=_expect_page,
         )
         for kind, policy in (("public", "public, max-age=60"), ("private", "private, no-store"))
     ),
 )  # fmt: skip
 
-# What the proxies let only some see.
+# The proxies show this page to few clients, so it is no part of CHECKS.
 GUARDED = (
     Check("the admin area", "GET", "/admin/x", headers={**TEXT, "cache-control": "no-store"}, body=b"the admin area\n"),
 )
 
 GRACEFUL_STOP = "graceful stop"
 
-_EMPTY = "a WSGI application that returns no body at all is answered with 500 (UnexpectedMessageError)"
-_SUPERVISOR = "with two workers or more, the first worker to finish ends the others with what they are doing"
+_EMPTY = "it answers 500 (UnexpectedMessageError) when a WSGI application returns no piece of a body"
+_SUPERVISOR = "with two workers or more, the first worker that finishes ends the other workers and their requests"
 _DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
 _DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
-_HELD_BACK = "tornado.wsgi.WSGIContainer collects a whole reply before it sends any of it, and announces its length"
+_HELD_BACK = "tornado.wsgi.WSGIContainer collects the whole reply, and then sends it with a Content-Length"
 _HELD_BACK_SOURCE = "tornado 6.6.1, wsgi.py: handle_request joins the pieces"
 
 DIFFERENCES = (
-    # What an application returns where there is no body is its own affair: Django returns one empty piece, others none.
+    # An application may return one empty piece (Django) or no piece (the others) where there is no body.
     Difference("hypercorn", "wsgi", "an empty stream", _EMPTY, "pgjones/hypercorn#331"),
     *(
         Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331", apps=("bare", "bottle", "flask"))
@@ -211,8 +262,8 @@ DIFFERENCES = (
     Difference("tornado", "wsgi", "server-sent events", _HELD_BACK, _HELD_BACK_SOURCE),
     Difference(
         "wsgiref", "wsgi", "upload of 1 MB in chunks",
-        "it does not decode chunked bodies: 411, or 502 where the rest of the body is in its way. NGINX, and Caddy "
-        "for clients of HTTP/2 and 3, send a length instead",
+        "it does not decode a chunked body: the client gets 411, or 502 while the body is still arriving. NGINX sends "
+        "a length instead, and Caddy does so for clients of HTTP/2 and 3",
         "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy", "1.1",
     ),
 )  # fmt: skip
@@ -221,19 +272,19 @@ DIFFERENCES = (
 def differences(
     server: str, interface: str, proxy: str = "", http: str = "", app: str = "bare"
 ) -> dict[str, Difference]:
-    """The named differences of a server, by what differs; those narrowed to a proxy or version only where it is given."""
+    """The named differences of a server with one application, behind one proxy, over one HTTP version, by `what`."""
     return {
-        one.what: one
-        for one in DIFFERENCES
-        if (one.server, one.interface) == (server, interface)
-        and one.proxy in ("", proxy)
-        and one.http in ("", http)
-        and (not one.apps or app in one.apps)
+        difference.what: difference
+        for difference in DIFFERENCES
+        if (difference.server, difference.interface) == (server, interface)
+        and difference.proxy in ("", proxy)
+        and difference.http in ("", http)
+        and (not difference.apps or app in difference.apps)
     }
 
 
-def fault(check: Check, answer: Answer) -> str:
-    """What is wrong with `answer`, in a few words; "" where it is as the contract says."""
+def find_fault(check: Check, answer: Answer) -> str:
+    """What is wrong with `answer`, in a few words; "" where the check passes."""
     if answer.status != check.status:
         return f"status {answer.status}, not {check.status}: {answer.body[:120]!r}"
     for name, value in check.headers.items():
@@ -243,14 +294,14 @@ def fault(check: Check, answer: Answer) -> str:
         try:
             return check.body(answer)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return f"not what was asked for ({error!r}): {answer.body[:60]!r}"
+            return f"an unreadable body ({error!r}): {answer.body[:60]!r}"
     if answer.body != check.body:
         return f"a body of {len(answer.body)} bytes, {answer.body[:60]!r}, not {check.body[:60]!r}"
     return ""
 
 
 def send_over(connection: http.client.HTTPConnection, check: Check) -> Answer:
-    """Sends a check over a connection of the standard library; `OSError` where there is no whole answer."""
+    """Sends a check over a connection of the standard library; `OSError` where the answer is missing or incomplete."""
     is_chunked = check.chunked and bool(check.send_body)
     headers = dict(check.send_headers) | ({"Transfer-Encoding": "chunked"} if is_chunked else {})
     body = check.pieces() if is_chunked else check.send_body
@@ -264,13 +315,13 @@ def send_over(connection: http.client.HTTPConnection, check: Check) -> Answer:
 
 
 def verify(send: Send, checks: tuple[Check, ...] = CHECKS) -> dict[str, str]:
-    """Sends every check and returns what is wrong, by check name; empty where all is identical."""
+    """Sends every check and returns the faults by check name; empty where all checks pass."""
     faults = {}
     for check in checks:
         try:
-            wrong = fault(check, send(check))
+            fault = find_fault(check, send(check))
         except OSError as error:
-            wrong = f"no answer: {error!r}"
-        if wrong:
-            faults[check.name] = wrong
+            fault = f"no answer: {error!r}"
+        if fault:
+            faults[check.name] = fault
     return faults

@@ -1,11 +1,14 @@
-"""What the servers hand over differently, made the same: the client's address, the scheme, the end of a body.
+"""Makes three things equal under every server: the client's address, the scheme, and the end of a chunked body.
 
-On the address they disagree: some read `X-Forwarded-For`, some only the scheme, some trust anybody who sends it,
-some take the end that the client wrote. Here, a peer inside `FORWARDED_ALLOW_IPS` (addresses or networks,
-comma-separated; unset trusts nobody) is a proxy of ours and is believed; anybody else is the client.
-Where a server has already put the real address in place, the peer is no proxy and nothing changes.
+The servers disagree on the address. Some read `X-Forwarded-For`, and some read only the scheme. Some trust every peer,
+and some take the first address of the list, which the client can choose.
 
-On a chunked body, WSGI servers should say `wsgi.input_terminated`, or a framework reads nothing; not all do.
+The rule here: a peer in `FORWARDED_ALLOW_IPS` is a proxy, and its headers name the client. Every other peer is the
+client. `FORWARDED_ALLOW_IPS` holds addresses or networks, separated by commas. Where it is unset, no peer is a proxy.
+Where a server has already set the client's address, the peer is the client, so nothing changes.
+
+A WSGI server should set `wsgi.input_terminated` for a chunked body. Without it a framework reads no body. Some servers
+do not set it.
 
 Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address
 """
@@ -27,7 +30,7 @@ _SCHEMES = {"http": "ws", "https": "wss"}
 
 @lru_cache(maxsize=1024)
 def is_proxy(peer: str | None) -> bool:
-    """Whether the address `peer` belongs to one of the trusted networks."""
+    """Whether the address `peer` is in one of the trusted networks."""
     try:
         address = ip_address(peer or "")
     except ValueError:
@@ -35,8 +38,11 @@ def is_proxy(peer: str | None) -> bool:
     return any(address in network for network in _TRUSTED)
 
 
-def nearest(addresses: str) -> str | None:
-    """The last of the comma-separated addresses, the one that our own proxy wrote; None where it is none."""
+def read_last_address(addresses: str) -> str | None:
+    """The last of the addresses, which are separated by commas; None where it is not an address.
+
+    The nearest proxy wrote the last address. The client can choose the addresses before it.
+    """
     candidate = addresses.rpartition(",")[2].strip()
     try:
         ip_address(candidate)
@@ -45,13 +51,13 @@ def nearest(addresses: str) -> str | None:
     return candidate
 
 
-def real(scope: Any) -> Any:
-    """A scope whose `client` and `scheme` are the real ones, where a trusted proxy's headers say so."""
+def apply_forwarded_headers(scope: Any) -> Any:
+    """The scope with the client and the scheme that a trusted proxy's headers name."""
     peer = scope.get("client")
     if not (peer and is_proxy(peer[0])):
         return scope
     headers = dict(scope["headers"])
-    client = nearest(headers.get(b"x-forwarded-for", b"").decode("latin-1"))
+    client = read_last_address(headers.get(b"x-forwarded-for", b"").decode("latin-1"))
     scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1")
     scope = dict(scope)
     if client:
@@ -62,29 +68,29 @@ def real(scope: Any) -> Any:
 
 
 class Asgi:
-    """Wraps an ASGI application: `scope["client"]` and `scope["scheme"]` become the real ones."""
+    """Wraps an ASGI application. `scope["client"]` and `scope["scheme"]` become the client's own."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Passes every event through; a trusted proxy's headers change the scope first."""
-        await self.app(real(scope), receive, send)
+        """Applies a trusted proxy's headers to the scope, and calls the application."""
+        await self.app(apply_forwarded_headers(scope), receive, send)
 
 
 class Wsgi:
-    """Wraps a WSGI application: `REMOTE_ADDR` and `wsgi.url_scheme` become the real ones.
+    """Wraps a WSGI application. `REMOTE_ADDR` and `wsgi.url_scheme` become the client's own.
 
-    A chunked body is readable to its end, or is answered with 411 where the server does not decode it.
+    The application can read a chunked body to its end. Where the server does not decode chunks, the reply is 411.
     """
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Passes the call through; a trusted proxy's headers change the environ first."""
+        """Applies a trusted proxy's headers to the environ, and calls the application."""
         if is_proxy(environ.get("REMOTE_ADDR")):
-            client = nearest(environ.get("HTTP_X_FORWARDED_FOR", ""))
+            client = read_last_address(environ.get("HTTP_X_FORWARDED_FOR", ""))
             scheme = environ.get("HTTP_X_FORWARDED_PROTO", "")
             if client:
                 environ["REMOTE_ADDR"] = client
@@ -95,5 +101,5 @@ class Wsgi:
             if not isinstance(environ["wsgi.input"], io.BytesIO):
                 start_response("411 Length Required", [("content-length", "0")])
                 return [b""]
-            environ["wsgi.input_terminated"] = True  # all of it is here
+            environ["wsgi.input_terminated"] = True  # the server has read the whole body
         return self.app(environ, start_response)

@@ -1,4 +1,4 @@
-"""Is this container's server answering? Exit 0 on status 200 of HEALTH_PATH within 3 seconds, else 1 and why."""
+"""Checks the server of this container: exit code 0 where HEALTH_PATH answers 200 within 3 s, else 1 and the reason."""
 
 import http.client
 import os

@@ -1,7 +1,8 @@
-"""The reference WSGI server of the standard library, stoppable. Not for production: one request at a time.
+"""Starts the reference WSGI server of the standard library (PEP 3333). Not for production: one request at a time.
 
-`wsgiref` has no command line and dies on SIGTERM with a request half done; here SIGTERM ends the loop after
-the request in hand. PEP 3333.
+`wsgiref` has no command line, and SIGTERM ends it in the middle of a request. Here the server finishes the present
+request and then stops.
+Checked by: test_sigterm_lets_the_request_in_flight_finish
 """
 
 import os
@@ -13,12 +14,12 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 
 class Handler(WSGIRequestHandler):
-    """One connection: no access log, and no look-up of the client's name."""
+    """One connection, without an access log."""
 
     timeout = 30
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The proxies log."""
+        """Writes nothing, because the proxies write the access log."""
 
 
 application = import_module(f"apps.wsgi.{os.environ['APP']}").app

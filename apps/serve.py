@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Chooses the server script that the settings name, and becomes it.
+"""Chooses the server script that the settings name, and becomes that server.
 
-The folders are the registry: `servers/<interface>/<server>.sh` and `<interface>/<app>.py`. `make up` calls
-`choose` on the host to refuse a wrong name before anything is built; the container runs the same function
-and then the script, so that plain `docker compose up` says the same. Standard library only.
+The folders are the list of what exists: `servers/<interface>/<server>.sh` and `<interface>/<app>.py`. `make up` calls
+`choose` on the host, so a wrong name is refused before a build. The container calls `choose` too, so plain
+`docker compose up` refuses the same names. Standard library only.
 """
 
 import os
@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -19,24 +19,26 @@ from platform import python_version
 
 HERE = Path(__file__).resolve().parent
 INTERFACES = ("asgi", "wsgi")
-DEFAULTS = {"SERVER": "granian", "APP": "bare", "WORKERS": "2", "THREADS": "8", "KEEPALIVE": "30", "GRACE": "20"}
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be served; the message says what is wrong and what would be right."""
+    """A setting that is not valid. The message names the valid values."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Valid settings: who serves what; KEEPALIVE and GRACE are in seconds."""
+    """Valid settings, as `choose` makes them. KEEPALIVE and GRACE are in seconds.
 
-    SERVER: str
-    INTERFACE: str
-    APP: str
-    WORKERS: int
-    THREADS: int
-    KEEPALIVE: int
-    GRACE: int
+    The values are the defaults. INTERFACE has none, because it follows from SERVER and APP.
+    """
+
+    SERVER: str = "granian"
+    INTERFACE: str = ""
+    APP: str = "bare"
+    WORKERS: int = 2
+    THREADS: int = 8
+    KEEPALIVE: int = 30
+    GRACE: int = 20
 
     @property
     def script(self) -> Path:
@@ -45,7 +47,7 @@ class Choice:
 
     @property
     def base(self) -> str:
-        """The image that can run it, by the base that this is built on: `APP_BASE` in apps/Dockerfile."""
+        """The base of the image that can run the server: `APP_BASE` in apps/Dockerfile."""
         return facts(self.script).get("base", "app")
 
     def environment(self) -> dict[str, str]:
@@ -53,32 +55,35 @@ class Choice:
         return {name: str(value) for name, value in asdict(self).items()}
 
 
-def names(folder: Path, suffix: str) -> list[str]:
-    """The names that a registry folder offers."""
+DEFAULTS = {field.name: str(field.default) for field in fields(Choice) if field.default != ""}
+
+
+def list_names(folder: Path, suffix: str) -> list[str]:
+    """The names of the scripts or applications in a folder."""
     return sorted(path.stem for path in folder.glob(f"*{suffix}") if not path.stem.startswith("_"))
 
 
 def servers() -> dict[str, list[str]]:
-    """Every server's name and the interfaces it has a script for."""
-    found: dict[str, list[str]] = {}
+    """The interfaces of every server, by the server's name."""
+    interfaces: dict[str, list[str]] = {}
     for interface in INTERFACES:
-        for name in names(HERE / "servers" / interface, ".sh"):
-            found.setdefault(name, []).append(interface)
-    return dict(sorted(found.items()))
+        for name in list_names(HERE / "servers" / interface, ".sh"):
+            interfaces.setdefault(name, []).append(interface)
+    return dict(sorted(interfaces.items()))
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Every server and interface that there is a script for."""
+    """Every server with each of its interfaces."""
     return [(server, interface) for server, interfaces in servers().items() for interface in interfaces]
 
 
 def apps(interface: str) -> list[str]:
     """The applications of one interface."""
-    return names(HERE / interface, ".py")
+    return list_names(HERE / interface, ".py")
 
 
 def facts(script: Path) -> dict[str, str]:
-    """The `# Name: value` lines of a script's comment block, by lower-case name, and its first line as `title`."""
+    """The lines `# Name: value` of a script, by lower-case name. `title` is the first comment line."""
     lines = [line[2:] for line in script.read_text().splitlines() if line.startswith("# ")]
     pairs = (line.partition(": ") for line in lines[1:])
     return {"title": lines[0] if lines else ""} | {
@@ -87,68 +92,77 @@ def facts(script: Path) -> dict[str, str]:
 
 
 def bases() -> list[str]:
-    """What the images of all servers are built on: `# Base:` in their scripts."""
+    """The bases of the images of all servers: `# Base:` in their scripts."""
     return sorted({facts(script).get("base", "app") for script in (HERE / "servers").glob("*/*.sh")})
 
 
 def version(server: str) -> str:
-    """The release of the distribution that a server's name begins with; Python's own where there is none (wsgiref)."""
+    """The release of the server's package. wsgiref has no package, so its release is Python's."""
     try:
         return metadata.version(server.split("-")[0])
     except metadata.PackageNotFoundError:
         return python_version()
 
 
-def _whole(name: str, value: str, smallest: int, largest: int) -> int:
+def _read_number(settings: Mapping[str, str], name: str, smallest: int, largest: int) -> int:
+    value = settings.get(name, DEFAULTS[name])
     if not (value.isascii() and value.isdigit() and len(value) < 9 and smallest <= int(value) <= largest):
         allowed = f"a whole number from {smallest} to {largest}"
         raise SettingsError(f"{name}={value} is not a number that can be used: give {allowed}")
     return int(value)
 
 
-def _one_of(name: str, value: str, allowed: list[str], what: str) -> str:
+def _read_name(settings: Mapping[str, str], name: str, allowed: list[str], description: str) -> str:
+    value = settings.get(name) or DEFAULTS[name]
     if value not in allowed:
-        raise SettingsError(f"{name}={value} is not {what}: choose {', '.join(allowed)}")
+        raise SettingsError(f"{name}={value} is not {description}: choose {', '.join(allowed)}")
     return value
 
 
-def choose(environ: Mapping[str, str]) -> Choice:
-    """Valid settings from `environ`, with defaults for what it leaves empty; `SettingsError` otherwise."""
-    given = {name: value for name, value in environ.items() if value.strip()}
-    want = DEFAULTS | given
-    server = _one_of("SERVER", want["SERVER"], list(servers()), "a server here")
-    has = servers()[server]
-    if "INTERFACE" in given:
-        interface = _one_of("INTERFACE", given["INTERFACE"], list(INTERFACES), "an interface")
-        _one_of("INTERFACE", interface, has, f"one that {server} serves here")
-        app = _one_of("APP", want["APP"], apps(interface), f"an {interface} application here")
-    else:
-        app = _one_of(
-            "APP", want["APP"], sorted({a for i in has for a in apps(i)}), f"an application for {server} here"
+def _choose_application(settings: Mapping[str, str], server: str) -> tuple[str, str]:
+    """The interface and the application. By default the interface is the first one with that application."""
+    interfaces = servers()[server]
+    if "INTERFACE" in settings:
+        interface = _read_name(settings, "INTERFACE", list(INTERFACES), "an interface")
+        _read_name(settings, "INTERFACE", interfaces, f"one that {server} serves here")
+        return interface, _read_name(settings, "APP", apps(interface), f"an {interface} application here")
+    choices = sorted({app for interface in interfaces for app in apps(interface)})
+    app = _read_name(settings, "APP", choices, f"an application for {server} here")
+    return next(interface for interface in interfaces if app in apps(interface)), app
+
+
+def _choose_workers(settings: Mapping[str, str], server: str, interface: str) -> int:
+    """The number of workers: one for a server that is one process."""
+    workers = _read_number(settings, "WORKERS", 1, 256)
+    if not facts(HERE / "servers" / interface / f"{server}.sh").get("workers", "").startswith("one"):
+        return workers
+    if "WORKERS" in settings and workers > 1:
+        raise SettingsError(
+            f"WORKERS={workers} cannot be: {server} is one process ({interface}); leave WORKERS out, "
+            "or run more containers"
         )
-        interface = next(i for i in has if app in apps(i))
-    script = HERE / "servers" / interface / f"{server}.sh"
-    workers = _whole("WORKERS", want["WORKERS"], 1, 256)
-    if facts(script).get("workers", "").startswith("one"):
-        if "WORKERS" in given and workers > 1:
-            raise SettingsError(
-                f"WORKERS={workers} cannot be: {server} is one process ({interface}); leave WORKERS out, "
-                "or run more containers"
-            )
-        workers = 1
+    return 1
+
+
+def choose(environ: Mapping[str, str]) -> Choice:
+    """Valid settings from `environ`. Empty ones get their default. `SettingsError` where one is not valid."""
+    settings = {name: value for name, value in environ.items() if value.strip()}
+    server = _read_name(settings, "SERVER", list(servers()), "a server here")
+    interface, app = _choose_application(settings, server)
     return Choice(
         server,
         interface,
         app,
-        workers,
-        _whole("THREADS", want["THREADS"], 1, 1024),
-        _whole("KEEPALIVE", want["KEEPALIVE"], 16, 60),  # the proxies let go after 15; granian takes 60 at most
-        _whole("GRACE", want["GRACE"], 1, 3600),
+        _choose_workers(settings, server, interface),
+        _read_number(settings, "THREADS", 1, 1024),
+        # The proxies close an idle connection after 15 s, so the server must wait longer. Granian's maximum is 60.
+        _read_number(settings, "KEEPALIVE", 16, 60),
+        _read_number(settings, "GRACE", 1, 3600),
     )
 
 
 def attached_networks(routes: str = "/proc/net/route") -> list[str]:
-    """The IPv4 networks this container is attached to, as CIDR: where its proxies are, and nobody else."""
+    """The IPv4 networks of this container, as CIDR. The proxies are in these networks, and clients are not."""
     networks = set()
     for line in Path(routes).read_text().splitlines()[1:]:
         destination, mask = (socket.inet_ntoa(struct.pack("<L", int(line.split()[i], 16))) for i in (1, 7))
@@ -158,12 +172,13 @@ def attached_networks(routes: str = "/proc/net/route") -> list[str]:
 
 
 def main() -> None:
-    """Becomes the server: replaces this process by the script, with every setting in its environment."""
+    """Replaces this process by the server's script, with every setting in its environment."""
     try:
         choice = choose(os.environ)
     except SettingsError as error:
         sys.exit(f"serve: {error}")
-    if choice.base != os.environ.get("APP_BASE", "app"):  # it would not start, or not stop: the signal is the image's
+    # On the wrong base the server would not start, or would not stop gracefully: the stop signal belongs to the image.
+    if choice.base != os.environ.get("APP_BASE", "app"):
         sys.exit(f"serve: SERVER={choice.SERVER} is not for this image: build the one with APP_BASE={choice.base}")
     os.environ.update(choice.environment())
     if not os.environ.get("FORWARDED_ALLOW_IPS"):

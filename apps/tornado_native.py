@@ -1,6 +1,7 @@
-"""The contract on Tornado itself: its router and request handlers, which run on Tornado's own server and on no other.
+"""The contract on Tornado itself: its router and request handlers, which run on Tornado's own server only.
 
-They are neither a WSGI nor an ASGI application, so no `APP=` names them: `python3 -m apps.tornado_native` starts them.
+The handlers are neither a WSGI nor an ASGI application, so `APP=` cannot name them. `python3 -m apps.tornado_native`
+starts them.
 Checked by: test_tornados_own_handlers_answer_on_tornados_own_server
 """
 
@@ -15,9 +16,9 @@ from tornado.websocket import WebSocketHandler
 from apps import gateway, tornado_wsgi, work
 
 
-def scope_of(request: HTTPServerRequest) -> dict[str, Any]:
-    """A request in the words that the shared handlers know: those of an ASGI scope, which it is not."""
-    return gateway.real(
+def make_scope(request: HTTPServerRequest) -> dict[str, Any]:
+    """A request in the form of an ASGI scope, which the shared handlers can read."""
+    return gateway.apply_forwarded_headers(
         {
             "type": "http",
             "method": request.method,
@@ -32,30 +33,30 @@ def scope_of(request: HTTPServerRequest) -> dict[str, Any]:
 
 
 class Handler(RequestHandler):
-    """Answers a route in every method: Tornado's router knows paths only. Without a route: 404."""
+    """Answers one route. Tornado's router compares paths only, so the handler checks the method. No route: 404."""
 
     def initialize(self, route: work.Route | None) -> None:
         """Takes the route from the router."""
         self.route = route
 
     def prepare(self) -> None:
-        """Counts as in flight from here."""
+        """Counts the request as in flight."""
         tornado_wsgi.in_flight.add(self.request)
 
     def on_finish(self) -> None:
-        """Has been answered."""
-        self.leaving = asyncio.create_task(tornado_wsgi.leave(self.request))
+        """Ends the count when the reply has left the process."""
+        self.leaving = asyncio.create_task(tornado_wsgi.wait_until_sent(self.request))
 
     def compute_etag(self) -> None:
-        """None: Tornado would add one of its own, and answer 304 by it."""
+        """Computes no ETag. By default Tornado adds an ETag, and answers 304 to a client that sends it back."""
 
     async def answer(self, value: str = "") -> None:
-        """Brings the shared handler's reply to Tornado."""
-        reply = work.not_found()
+        """Sends the shared handler's reply."""
+        reply = work.reply_not_found()
         if self.route:
-            reply = work.not_allowed(self.route)
+            reply = work.reply_not_allowed(self.route)
             if self.request.method in self.route.answers:
-                reply = self.route.handler(work.Request(scope_of(self.request), self.request.body, value))
+                reply = self.route.handler(work.Request(make_scope(self.request), self.request.body, value))
         if reply.delay:
             await asyncio.sleep(reply.delay)
         self.set_status(reply.status)
@@ -64,7 +65,7 @@ class Handler(RequestHandler):
         if isinstance(reply.body, bytes):
             await self.finish(reply.body or None)
             return
-        async for piece in work.async_chunks(reply.body):
+        async for piece in work.pace_async(reply.body):
             self.write(piece)
             await self.flush()
 
@@ -75,7 +76,7 @@ class Echo(WebSocketHandler):
     """Echoes every message, text as text and bytes as bytes."""
 
     def on_message(self, message: str | bytes) -> None:
-        """Sends it back."""
+        """Sends the message back."""
         self.write_message(message, binary=isinstance(message, bytes))
 
 

@@ -1,7 +1,7 @@
-"""Tornado's own HTTP server: WORKERS processes around the chosen WSGI application, with THREADS threads each.
+"""Starts Tornado's own HTTP server: WORKERS processes with the chosen WSGI application, and THREADS threads in each.
 
-Tornado is no WSGI or ASGI server by trade, and has no command line: this is what its documentation says to write, and
-a stop that lets requests finish, which it leaves to its users. `apps/tornado_native.py` runs on it, too.
+Tornado has no command line. This file follows Tornado's documentation, and adds a graceful stop, which Tornado does not
+have. `apps/tornado_native.py` uses this file too.
 https://www.tornadoweb.org/en/stable/wsgi.html
 """
 
@@ -23,8 +23,8 @@ from tornado.wsgi import WSGIContainer
 in_flight: set[HTTPServerRequest] = set()
 
 
-async def leave(request: HTTPServerRequest) -> None:
-    """A request is over when its reply has left the process, not when it is made."""
+async def wait_until_sent(request: HTTPServerRequest) -> None:
+    """Removes a request from `in_flight` when its reply has left the process."""
     stream = request.connection.stream  # type: ignore[union-attr]
     while stream.writing() and not stream.closed():
         await asyncio.sleep(0.01)
@@ -32,25 +32,25 @@ async def leave(request: HTTPServerRequest) -> None:
 
 
 class Container(WSGIContainer):
-    """Tornado's container, counting what is in flight."""
+    """Tornado's container, which also counts the requests in flight."""
 
     async def handle_request(self, request: HTTPServerRequest) -> None:
-        """Answers one request in a thread. (!) Tornado collects the whole reply before it sends any of it."""
+        """Answers one request in a thread. (!) Tornado collects the whole reply before it sends the first byte."""
         in_flight.add(request)
         try:
             await super().handle_request(request)
         finally:
-            await leave(request)
+            await wait_until_sent(request)
 
 
-def wsgi() -> Container:
-    """The chosen WSGI application, imported by each worker for itself."""
+def make_container() -> Container:
+    """The chosen WSGI application in its container. Each worker imports the application for itself."""
     application = import_module(f"apps.wsgi.{os.environ['APP']}").app
     return Container(application, ThreadPoolExecutor(int(os.environ["THREADS"])))
 
 
-async def worker(application: Any, sockets: Any) -> None:
-    """One worker: serves until SIGTERM, then finishes what it has, for GRACE seconds at most."""
+async def run_worker(application: Any, sockets: Any) -> None:
+    """Serves until SIGTERM, and then finishes the requests in flight, for GRACE seconds at most."""
     server = HTTPServer(application, idle_connection_timeout=int(os.environ["KEEPALIVE"]))
     server.add_sockets(sockets)
     stopped = asyncio.Event()
@@ -62,25 +62,25 @@ async def worker(application: Any, sockets: Any) -> None:
             while in_flight:
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        os._exit(0)  # without waiting for the threads
+        os._exit(0)  # a normal exit would wait for the threads
 
 
-def serve(make: Callable[[], Any]) -> None:
+def serve(make_application: Callable[[], Any]) -> None:
     """Forks the workers, which share one listening socket, and passes SIGTERM on to them."""
-    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the proxies log
+    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the proxies write the access log
     parent = os.getpid()
 
     def stop(*_: Any) -> None:
         if os.getpid() != parent:
-            raise SystemExit(0)  # a worker that had not begun
+            raise SystemExit(0)  # a worker that has not started to serve
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
     sockets = bind_sockets(8000, "0.0.0.0")
-    fork_processes(int(os.environ["WORKERS"]))  # the parent stays in here, and restarts a worker that was killed
-    asyncio.run(worker(make(), sockets))
+    fork_processes(int(os.environ["WORKERS"]))  # the parent stays in this call, and restarts killed workers
+    asyncio.run(run_worker(make_application(), sockets))
 
 
 if __name__ == "__main__":
-    serve(wsgi)
+    serve(make_container)

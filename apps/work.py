@@ -1,8 +1,8 @@
-"""What every route does, once, for every application.
+"""The work of every route, written once for all applications.
 
-A handler takes a `Request` and returns a `Reply`; it never waits and never writes to a socket. An
-application (`apps/asgi/*.py`, `apps/wsgi/*.py`) only brings the two to its own framework, so that two
-applications can differ in speed and never in behaviour. `apps/contract.py` says what a client must see.
+A handler takes a `Request` and returns a `Reply`. It never waits and never writes to a socket. An application
+(`apps/asgi/*.py`, `apps/wsgi/*.py`) connects the handlers with its framework. Therefore two applications differ in
+speed, and behave alike. `apps/contract.py` says what a client must see.
 """
 
 import asyncio
@@ -12,16 +12,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from platform import python_version
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from apps import serve
+from apps.request import Request as Request
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
-UNBUFFERED = ("x-accel-buffering", "no")  # NGINX holds pieces under 1460 bytes back otherwise
+UNBUFFERED = ("x-accel-buffering", "no")  # without this header NGINX holds back pieces under 1460 bytes
 
 MAX_BYTES = 64 * 2**20
 MAX_ROUNDS = 10_000_000
@@ -40,39 +41,11 @@ STARTED = time.time()
 _serials = itertools.count(1)
 
 
-class Request(NamedTuple):
-    """One request: `native` is the WSGI environ or the ASGI scope, `value` the path's one parameter."""
-
-    native: Mapping[str, Any]
-    body: bytes = b""
-    value: str = ""
-
-    def header(self, name: str) -> str:
-        """The value of header `name` (lower case), or "" where the client sent none."""
-        if "wsgi.version" in self.native:
-            key = name.upper().replace("-", "_")
-            return self.native.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}") or ""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for key, value in self.native["headers"] if key == wanted), "")
-
-    @property
-    def interface(self) -> str:
-        """What the server spoke to the application: `wsgi`, `asgi`, or, on Tornado's own server, `none`."""
-        return "wsgi" if "wsgi.version" in self.native else "asgi" if "asgi" in self.native else "none"
-
-    @property
-    def query(self) -> str:
-        """The raw query string, without the question mark."""
-        if "wsgi.version" in self.native:
-            return self.native.get("QUERY_STRING", "")
-        return self.native["query_string"].decode("latin-1")
-
-
 class Reply(NamedTuple):
     """What to send and when.
 
-    `delay` (seconds) passes before the status line; `body` is sent whole with a Content-Length, or, where
-    it is an iterator of (pause in seconds, bytes), piece by piece with neither length nor buffering.
+    `delay` (seconds) passes before the status line. A `body` of bytes is sent at once, with a Content-Length. A `body`
+    that iterates over (pause in seconds, bytes) is sent piece by piece, without a length and without buffering.
     """
 
     status: int
@@ -82,7 +55,7 @@ class Reply(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A path, with at most one `{value}` as its last segment, the methods it answers, and its handler."""
+    """A path, its handler, and its methods. The last segment of the path may be `{value}`."""
 
     path: str
     handler: Callable[[Request], Reply]
@@ -90,83 +63,88 @@ class Route(NamedTuple):
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The methods and HEAD, which every GET brings."""
+        """The methods, and HEAD where GET is one of them."""
         return (*self.methods, *(["HEAD"] if "GET" in self.methods else []))
 
+    @property
+    def rule(self) -> str:
+        """The path as Bottle, Django, Flask and Quart write it: `/wait/<value>`."""
+        return self.path.replace("{", "<").replace("}", ">")
 
-def chunks(pieces: Iterator[tuple[float, bytes]]) -> Iterator[bytes]:
+
+def pace(pieces: Iterator[tuple[float, bytes]]) -> Iterator[bytes]:
     """The pieces of a streamed reply, each after its pause, for a synchronous application."""
-    for pause, piece in pieces:
-        time.sleep(pause)
+    for seconds, piece in pieces:
+        time.sleep(seconds)
         yield piece
 
 
-async def async_chunks(pieces: Iterator[tuple[float, bytes]]) -> AsyncIterator[bytes]:
+async def pace_async(pieces: Iterator[tuple[float, bytes]]) -> AsyncIterator[bytes]:
     """The pieces of a streamed reply, each after its pause, for an asynchronous application."""
-    for pause, piece in pieces:
-        await asyncio.sleep(pause)
+    for seconds, piece in pieces:
+        await asyncio.sleep(seconds)
         yield piece
 
 
-def text(status: int, body: str, *headers: tuple[str, str]) -> Reply:
+def reply_text(status: int, body: str, *headers: tuple[str, str]) -> Reply:
     """A reply in plain UTF-8 text."""
     content = body.encode()
     return Reply(status, [("content-type", TEXT), ("content-length", str(len(content))), *headers], content)
 
 
-def as_json(status: int, value: object, *headers: tuple[str, str]) -> Reply:
-    """A reply in JSON: sorted keys and no spaces, so that equal values are equal bytes."""
+def reply_json(status: int, value: object, *headers: tuple[str, str]) -> Reply:
+    """A reply in JSON. Keys are sorted and spaces are left out, so equal values are equal bytes."""
     content = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     return Reply(status, [("content-type", JSON), ("content-length", str(len(content))), *headers], content)
 
 
-def not_found() -> Reply:
-    """The reply to a path that no route has."""
-    return text(404, "no such path\n")
+def reply_not_found() -> Reply:
+    """The reply to a path without a route."""
+    return reply_text(404, "no such path\n")
 
 
-def not_allowed(route: Route) -> Reply:
-    """The reply to a method that the route has not."""
-    return text(405, "no such method here\n", ("allow", ", ".join(sorted(route.answers))))
+def reply_not_allowed(route: Route) -> Reply:
+    """The reply to a method that the route does not answer."""
+    return reply_text(405, "no such method here\n", ("allow", ", ".join(sorted(route.answers))))
 
 
-def number(value: str, largest: int) -> int | None:
-    """`value` as a whole number from 0 to `largest`, or None."""
+def parse_number(value: str, largest: int) -> int | None:
+    """`value` as a whole number from 0 to `largest`; None where it is not one."""
     return int(value) if value.isascii() and value.isdigit() and len(value) < 12 and int(value) <= largest else None
 
 
-def pause(request: Request) -> float:
-    """The `pause` of the query string (milliseconds), in seconds."""
+def read_pause(request: Request) -> float:
+    """The `pause` of the query string, in seconds. The query string gives milliseconds."""
     values = parse_qs(request.query).get("pause", ["0"])
-    return (number(values[0], MAX_WAIT_MS) or 0) / 1000
+    return (parse_number(values[0], MAX_WAIT_MS) or 0) / 1000
 
 
 # ---------------------------------------------------------------- the routes
 
 
 def hello(request: Request) -> Reply:
-    """The cost of a request and nothing else."""
-    return text(200, "Hello, world!\n")
+    """A short text, so that the cost is the cost of a request."""
+    return reply_text(200, "Hello, world!\n")
 
 
-def parsed(request: Request) -> dict[str, Any] | Reply:
-    """The JSON object that the body is, or the reply that says what it is not."""
+def parse_form(request: Request) -> dict[str, Any] | Reply:
+    """The JSON object in the body; where there is none, the reply that says why."""
     if request.header("content-type").split(";")[0].strip().lower() != JSON:
-        return as_json(422, {"detail": "the content type must be application/json"})
+        return reply_json(422, {"detail": "the content type must be application/json"})
     try:
         form = json.loads(request.body)
     except (ValueError, RecursionError):
-        return as_json(422, {"detail": "the body is not JSON"})
-    return form if isinstance(form, dict) else as_json(422, {"detail": "the body must be a JSON object"})
+        return reply_json(422, {"detail": "the body is not JSON"})
+    return form if isinstance(form, dict) else reply_json(422, {"detail": "the body must be a JSON object"})
 
 
 def login(request: Request) -> Reply:
-    """The documents' example: a JSON body with `email` and `senha` earns a bearer token.
+    """The talk's example: a JSON body with `email` and `senha` (Portuguese for password) earns a bearer token.
 
-    No account is looked up: any well-formed pair gets the token that belongs to it. `senha` may be a
-    string or a whole number, as the documents send it.
+    No account is looked up. Every well-formed pair gets a token that is computed from the pair. `senha` may be a string
+    or a whole number, because the talk sends a number. The talk: README.md.
     """
-    form = parsed(request)
+    form = parse_form(request)
     if isinstance(form, Reply):
         return form
     wrong = {}
@@ -176,71 +154,36 @@ def login(request: Request) -> Reply:
     if not isinstance(senha, str | int) or isinstance(senha, bool) or senha == "":
         wrong["senha"] = "missing" if "senha" not in form else "must be a non-empty string or a whole number"
     if wrong:
-        return as_json(422, {"detail": wrong})
+        return reply_json(422, {"detail": wrong})
     token = hashlib.sha256(json.dumps([email, str(senha)]).encode()).hexdigest()
-    return as_json(200, {"access_token": token, "token_type": "bearer"})
+    return reply_json(200, {"access_token": token, "token_type": "bearer"})
 
 
 def order(request: Request) -> Reply:
-    """An order, some kB of JSON: every line is checked, and the answer says what each costs, and all."""
-    form = parsed(request)
+    """An order, some kB of JSON. Every line is checked. The answer has the cost of each line and the total."""
+    form = parse_form(request)
     if isinstance(form, Reply):
         return form
     lines, kinds = form.get("lines"), {"article": str, "pieces": int, "cents": int}
-    right = isinstance(lines, list) and all(
+    is_valid = isinstance(lines, list) and all(
         isinstance(line, dict) and all(type(line.get(name)) is kind for name, kind in kinds.items()) for line in lines
     )
-    if not right:
-        return as_json(422, {"detail": {"lines": "each must have an article, and whole numbers of pieces and cents"}})
+    if not is_valid:
+        rule = "each must have an article, and whole numbers of pieces and cents"
+        return reply_json(422, {"detail": {"lines": rule}})
     costs = [{"article": line["article"], "cents": line["pieces"] * line["cents"]} for line in form["lines"]]
-    return as_json(200, {"lines": costs, "total": sum(line["cents"] for line in costs)})
+    return reply_json(200, {"lines": costs, "total": sum(line["cents"] for line in costs)})
 
 
-def request_view(request: Request) -> Reply:
-    """The request as the application sees it, in one shape for both interfaces, with the native types.
-
-    `native` maps each key of the environ or scope to the name of its type, so that a server which hands
-    over a port as a string shows.
-    """
-    native = request.native
-    if "wsgi.version" in native:
-        skipped = ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH")
-        headers = {
-            key.removeprefix("HTTP_").replace("_", "-").lower(): value
-            for key, value in native.items()
-            if (key.startswith("HTTP_") and key not in skipped) or (key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
-        }
-        port = native.get("REMOTE_PORT")
-        seen = {
-            "interface": request.interface,
-            "method": native["REQUEST_METHOD"],
-            "path": native["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
-            "root_path": native.get("SCRIPT_NAME", ""),
-            "scheme": native["wsgi.url_scheme"],
-            "http_version": native.get("SERVER_PROTOCOL", "").removeprefix("HTTP/"),
-            "client": [native.get("REMOTE_ADDR"), port],
-            "server": [native.get("SERVER_NAME"), native.get("SERVER_PORT")],
-        }
-    else:
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in native["headers"]}
-        seen = {
-            "interface": request.interface,
-            "method": native["method"],
-            "path": native["path"],
-            "root_path": native.get("root_path", ""),
-            "scheme": native.get("scheme", "http"),
-            "http_version": native["http_version"],
-            "client": list(native.get("client") or (None, None)),
-            "server": list(native.get("server") or (None, None)),
-        }
-    types = {str(key): type(value).__name__ for key, value in native.items()}
-    return as_json(200, seen | {"query": request.query, "headers": headers, "native": types})
+def show_request(request: Request) -> Reply:
+    """The request as the application sees it."""
+    return reply_json(200, request.describe())
 
 
-def process_view(request: Request) -> Reply:
-    """The process that answers: server, version, interface, application, pid and start time (Unix seconds)."""
+def show_process(request: Request) -> Reply:
+    """The process that answers: server, version, interface, application, pid, and start time (Unix seconds)."""
     server = os.environ.get("SERVER", "none")
-    return as_json(
+    return reply_json(
         200,
         {
             "server": server,
@@ -256,118 +199,119 @@ def process_view(request: Request) -> Reply:
 
 
 def echo(request: Request) -> Reply:
-    """The body, as it came, under the content type it came with."""
+    """The body and the content type of the request, unchanged."""
     kind = request.header("content-type") or "application/octet-stream"
     return Reply(200, [("content-type", kind), ("content-length", str(len(request.body)))], request.body)
 
 
 def upload(request: Request) -> Reply:
-    """How many bytes arrived and their SHA-256; 400 where they are fewer than announced."""
+    """The number of bytes that arrived, and their SHA-256; 400 where the number differs from Content-Length."""
     announced = request.header("content-length")
     if announced and int(announced) != len(request.body):
-        return as_json(400, {"detail": f"{len(request.body)} of {announced} bytes arrived"})
-    return as_json(200, {"bytes": len(request.body), "sha256": hashlib.sha256(request.body).hexdigest()})
+        return reply_json(400, {"detail": f"{len(request.body)} of {announced} bytes arrived"})
+    return reply_json(200, {"bytes": len(request.body), "sha256": hashlib.sha256(request.body).hexdigest()})
 
 
-def some_bytes(request: Request) -> Reply:
+def send_bytes(request: Request) -> Reply:
     """`value` bytes of a repeating pattern."""
-    count = number(request.value, MAX_BYTES)
+    count = parse_number(request.value, MAX_BYTES)
     if count is None:
-        return as_json(422, {"detail": f"the number of bytes must be 0 to {MAX_BYTES}"})
+        return reply_json(422, {"detail": f"the number of bytes must be 0 to {MAX_BYTES}"})
     body = (b"0123456789abcdef" * (count // 16 + 1))[:count]
     return Reply(200, [("content-type", "application/octet-stream"), ("content-length", str(count))], body)
 
 
 def burn(request: Request) -> Reply:
-    """CPU work in Python: `value` rounds of SHA-256, each over the digest before it."""
-    rounds = number(request.value, MAX_ROUNDS)
+    """CPU work in Python: `value` rounds of SHA-256, each over the previous digest."""
+    rounds = parse_number(request.value, MAX_ROUNDS)
     if rounds is None:
-        return as_json(422, {"detail": f"the number of rounds must be 0 to {MAX_ROUNDS}"})
+        return reply_json(422, {"detail": f"the number of rounds must be 0 to {MAX_ROUNDS}"})
     digest = b""
     for _ in range(rounds):
         digest = hashlib.sha256(digest).digest()
-    return as_json(200, {"rounds": rounds, "digest": digest.hex()})
+    return reply_json(200, {"rounds": rounds, "digest": digest.hex()})
 
 
 def wait(request: Request) -> Reply:
-    """I/O that takes `value` milliseconds: nothing is computed, nothing sent, until they are over."""
-    milliseconds = number(request.value, MAX_WAIT_MS)
+    """A wait for I/O: the reply comes after `value` milliseconds."""
+    milliseconds = parse_number(request.value, MAX_WAIT_MS)
     if milliseconds is None:
-        return as_json(422, {"detail": f"the wait must be 0 to {MAX_WAIT_MS} milliseconds"})
-    return text(200, f"waited {milliseconds} ms\n")._replace(delay=milliseconds / 1000)
+        return reply_json(422, {"detail": f"the wait must be 0 to {MAX_WAIT_MS} milliseconds"})
+    return reply_text(200, f"waited {milliseconds} ms\n")._replace(delay=milliseconds / 1000)
 
 
 def stream(request: Request) -> Reply:
-    """`value` chunks of unannounced length, `?pause=` milliseconds apart."""
-    count, gap = number(request.value, MAX_CHUNKS), pause(request)
+    """`value` chunks without a Content-Length, `?pause=` milliseconds apart."""
+    count, gap = parse_number(request.value, MAX_CHUNKS), read_pause(request)
     if count is None:
-        return as_json(422, {"detail": f"the number of chunks must be 0 to {MAX_CHUNKS}"})
+        return reply_json(422, {"detail": f"the number of chunks must be 0 to {MAX_CHUNKS}"})
     return Reply(200, [("content-type", TEXT), UNBUFFERED], ((gap, f"chunk {n}\n".encode()) for n in range(count)))
 
 
-def events(request: Request) -> Reply:
+def send_events(request: Request) -> Reply:
     """`value` server-sent events, `?pause=` milliseconds apart."""
-    count, gap = number(request.value, MAX_CHUNKS), pause(request)
+    count, gap = parse_number(request.value, MAX_CHUNKS), read_pause(request)
     if count is None:
-        return as_json(422, {"detail": f"the number of events must be 0 to {MAX_CHUNKS}"})
+        return reply_json(422, {"detail": f"the number of events must be 0 to {MAX_CHUNKS}"})
     headers = [("content-type", "text/event-stream"), ("cache-control", "no-cache"), UNBUFFERED]
     return Reply(200, headers, ((gap, f"id: {n}\ndata: event {n}\n\n".encode()) for n in range(count)))
 
 
-def status(request: Request) -> Reply:
-    """The status `value` (200 to 599), with a body where HTTP allows one."""
-    code = number(request.value, 599)
+def send_status(request: Request) -> Reply:
+    """A reply with the status `value` (200 to 599). It has a body where HTTP allows one."""
+    code = parse_number(request.value, 599)
     if code is None or code < 200:
-        return as_json(422, {"detail": "the status must be 200 to 599"})
-    return Reply(code, [], b"") if code in BODILESS else text(code, f"status {code}\n")
+        return reply_json(422, {"detail": "the status must be 200 to 599"})
+    return Reply(code, [], b"") if code in BODILESS else reply_text(code, f"status {code}\n")
 
 
-def alive(request: Request) -> Reply:
-    """The process answers (`/live`), and may be sent work (`/ready`)."""
-    return text(200, "ok\n", ("cache-control", "no-store"))
+def confirm(request: Request) -> Reply:
+    """A reply that shows that the process answers (`/live`) and accepts requests (`/ready`)."""
+    return reply_text(200, "ok\n", ("cache-control", "no-store"))
 
 
-def cached(request: Request) -> Reply:
-    """A page that says how long it may be kept, and by whom: `value` is one of `POLICIES`.
+def show_page(request: Request) -> Reply:
+    """A page with a `Cache-Control` header; `value` is one of `POLICIES`.
 
-    The serial number shows whether it was made anew, `for` whom it was made, and `language` what the client wanted.
+    `serial` is new for every page, so a repeated number shows that a cache answered. `for` is the user of the request,
+    and `language` is the language that the client prefers.
     """
     if request.value not in POLICIES:
-        return not_found()
+        return reply_not_found()
     page = {
         "serial": next(_serials),
         "pid": os.getpid(),
         "for": request.header("authorization") or request.header("cookie"),
         "language": request.header("accept-language"),
     }
-    return as_json(200, page, *POLICIES[request.value])._replace(delay=pause(request))
+    return reply_json(200, page, *POLICIES[request.value])._replace(delay=read_pause(request))
 
 
-def admin(request: Request) -> Reply:
-    """A page of the area that the proxies guard. Each visit is a line of the log, which no proxy can hide."""
+def show_admin_page(request: Request) -> Reply:
+    """A page of the area that the proxies guard. Each visit writes a line to the application's log."""
     print(f"admin: {request.value}", file=sys.stderr, flush=True)
-    return text(200, "the admin area\n", ("cache-control", "no-store"))
+    return reply_text(200, "the admin area\n", ("cache-control", "no-store"))
 
 
 ROUTES = (
     Route("/", hello),
     Route("/login", login, ("POST",)),
     Route("/order", order, ("POST",)),
-    Route("/request", request_view, ("GET", "POST", "PUT", "PATCH", "DELETE")),
-    Route("/request/{value}", request_view),
-    Route("/process", process_view),
+    Route("/request", show_request, ("GET", "POST", "PUT", "PATCH", "DELETE")),
+    Route("/request/{value}", show_request),
+    Route("/process", show_process),
     Route("/echo", echo, ("POST",)),
     Route("/upload", upload, ("POST", "PUT")),
-    Route("/bytes/{value}", some_bytes),
+    Route("/bytes/{value}", send_bytes),
     Route("/burn/{value}", burn),
     Route("/wait/{value}", wait),
     Route("/stream/{value}", stream),
-    Route("/events/{value}", events),
-    Route("/status/{value}", status),
-    Route("/live", alive),
-    Route("/ready", alive),
-    Route("/cache/{value}", cached),
-    Route("/admin/{value}", admin),
+    Route("/events/{value}", send_events),
+    Route("/status/{value}", send_status),
+    Route("/live", confirm),
+    Route("/ready", confirm),
+    Route("/cache/{value}", show_page),
+    Route("/admin/{value}", show_admin_page),
 )
 WEBSOCKET_PATH = "/ws"
 
@@ -375,17 +319,22 @@ _BY_PATH = {route.path.removesuffix("{value}"): route for route in ROUTES}
 
 
 def match(method: str, path: str) -> tuple[Callable[[Request], Reply], str] | Reply:
-    """The handler for a request and the value in its path; or the 404 or 405 reply.
+    """The handler of a request and the value in its path; where no route matches, the reply 404 or 405.
 
-    `path` is decoded text. For applications without a router of their own, and for those whose router
-    found nothing.
+    `path` is decoded text. The applications without a framework use this function as their router.
     """
     route, value = _BY_PATH.get(path), ""
     if route is None or route.path.endswith("}"):
         prefix, _, value = path.rpartition("/")
         route = _BY_PATH.get(f"{prefix}/") if value else None
     if route is None or (value and not route.path.endswith("}")):
-        return not_found()
+        return reply_not_found()
     if method not in route.answers:
-        return not_allowed(route)
+        return reply_not_allowed(route)
     return route.handler, value
+
+
+def reply_unmatched(method: str, path: str) -> Reply:
+    """The reply 404 or 405, in the contract's words, for a request that a framework's router did not match."""
+    result = match(method, path)
+    return result if isinstance(result, Reply) else reply_not_found()

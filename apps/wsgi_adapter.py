@@ -1,4 +1,4 @@
-"""The chosen WSGI application as an ASGI one, through a2wsgi, for servers that speak ASGI only.
+"""The chosen WSGI application as an ASGI application, through a2wsgi, for servers with ASGI only.
 
 a2wsgi runs each request in one of THREADS threads. https://github.com/abersheeran/a2wsgi
 """
@@ -13,10 +13,10 @@ from a2wsgi import WSGIMiddleware
 application = import_module(f"apps.wsgi.{os.environ['APP']}").app
 
 
-def terminated(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Says what is true of a2wsgi's input and what it does not say: reading it ends where the body does."""
+def mark_terminated(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Sets `wsgi.input_terminated`. a2wsgi's input ends where the body ends, but a2wsgi does not set the key."""
     environ["wsgi.input_terminated"] = True
     return application(environ, start_response)
 
 
-app = WSGIMiddleware(terminated, workers=int(os.environ["THREADS"]))
+app = WSGIMiddleware(mark_terminated, workers=int(os.environ["THREADS"]))

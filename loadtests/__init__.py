@@ -1,1 +1,1 @@
-"""What measures: the engine's counters now, load and reports to come."""
+"""The bench: measures what a request costs each server on each route, judges the figures, and reports them."""

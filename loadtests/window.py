@@ -1,4 +1,4 @@
-"""A window: one measurement of one cell. The run writes windows, everything after it reads them.
+"""A window is one measurement of one cell. The run writes windows, and everything after the run reads them.
 
 A run's `runs.jsonl` has one window a line, as JSON: the fields of its cell and of `Window`, by their names. A line
 with `unmeasured` instead says why its cell cannot be measured at all.
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 NO_SERVER = "none"  # the server of a baseline: the proxy answers by itself
 DIRECT = "direct"  # the route without a proxy
+STOCK = "-stock"  # the end of a route's name that leads through a proxy's stock configuration: nginx-stock
 PAIR = "A/A"  # the second cell of an A/A pair: the same cell, measured once more in every round
-# What the fields were called in runs of before November 2026, which stay readable.
+# The names that fields had in runs before November 2026. Such runs stay readable.
 FORMER_NAMES = {
     "route": "proxy",
     "pair": "twin",
@@ -24,10 +25,10 @@ FORMER_NAMES = {
 
 
 class Cell(NamedTuple):
-    """What is measured anew in every round: one server with one application, on one route, asked one thing.
+    """What every round measures once: one server with one application, on one route, under one scenario.
 
-    `route` is `direct`, a proxy, or a proxy's stock configuration; `mode` is `ceiling` or `rate`; `http` is the
-    generator's HTTP version; `variant` names one of several users of a scenario.
+    `route` is `direct`, a proxy, or a proxy's stock configuration. `mode` is `ceiling` or `rate`. `http` is the
+    generator's HTTP version. `variant` names one of several users of a scenario.
     """
 
     scenario: str
@@ -52,20 +53,21 @@ class Invalidity(NamedTuple):
 
 @dataclass
 class Window:
-    """What was seen in one window of one cell, and what it cost.
+    """What the generator saw in one window of one cell, and what the window cost.
 
-    `seconds` is the time that was measured; `requests` were answered rightly in it, `errors` counts the others by kind.
-    `clients` are connections; `offered` is the rate of all of them (requests/s), None at the ceiling. `latency` has
-    p50, p95, p99, p99.9, max and mean in ms, and `times` the number of answers by their time in ms, three digits.
-    `corrected`: the tool lengthened its times for coordinated omission.
+    Seen: `seconds` is the time that was measured. `requests` had the right answer; `errors` counts the others by kind.
+    `clients` are connections. `offered` is the rate of all clients together (requests/s), None at the ceiling.
+    `latency` has p50, p95, p99, p99.9, max and mean in ms. `times` has the number of answers by their time in ms, three
+    digits. `corrected`: the tool lengthened its times for coordinated omission.
 
-    `cpu` is in seconds by part: `app`, `proxy`, `generator`, `engine`. The memory of `app` and `proxy` is in bytes: after
-    the window, before the first one (`memory_warm`) and at most (`memory_peak`).
+    Cost: `cpu` is in seconds by part: `app`, `proxy`, `generator`, `engine`. Memory is in bytes by part, `app` and
+    `proxy`: after the window (`memory`), before the first window of the start (`memory_warm`), and the most so far
+    (`memory_peak`).
 
-    `saturation` is the share of the generator's cores that was in use, `others` the share that other processes took of
-    the stack's or the generator's cores; both from 0 to 1. `probe_time` is the CPU time of the machine-speed probe's work,
-    in µs, 0 where there was no probe; `slowness` is that time relative to the run's fastest tenth (set when a run is
-    read).
+    Conditions: `saturation` is the share of the generator's cores that was in use. `others` is the share that other
+    processes took of the stack's or the generator's cores. Both are from 0 to 1. `probe_time` is the CPU time of the
+    machine-speed probe's piece of work in µs, 0 where there was no probe. `slowness` is that time relative to the run's
+    fastest tenth; it is set when a run is read. `invalid` has every reason not to count the window.
     """
 
     cell: Cell
@@ -97,11 +99,11 @@ class Window:
 
 
 REQUIRED = ("round", "seconds", "requests", "errors", "latency", "cpu", "memory", "invalid")
-DERIVED = {"cell", "slowness"}  # not written: the cell's fields are, and the other follows from the run
+DERIVED = {"cell", "slowness"}  # not written: a record has the cell's own fields, and slowness follows from the run
 
 
 def write_record(window: Window) -> dict[str, Any]:
-    """A window as a flat JSON object; fields that say nothing are left out."""
+    """A window as a flat JSON object, without optional fields that have their default."""
     record: dict[str, Any] = window.cell._asdict()
     for part in fields(Window):
         value = getattr(window, part.name)
@@ -111,12 +113,12 @@ def write_record(window: Window) -> dict[str, Any]:
 
 
 def read_cell(record: Mapping[str, Any]) -> Cell:
-    """The cell of a record, under the names of now or of before."""
+    """The cell of a record, whose fields may have their former names."""
     return Cell(**{name: value for name in Cell._fields if (value := find_value(record, name)) is not None})
 
 
 def read_window(record: Mapping[str, Any]) -> Window:
-    """A window from its record, under the names of now or of before; KeyError for a required field that is missing."""
+    """A window from its record, whose fields may have their former names; KeyError names missing required fields."""
     names = [part.name for part in fields(Window) if part.name not in DERIVED]
     values = {name: value for name in names if (value := find_value(record, name)) is not None}
     if missing := [name for name in REQUIRED if name not in values]:
@@ -126,5 +128,5 @@ def read_window(record: Mapping[str, Any]) -> Window:
 
 
 def find_value(record: Mapping[str, Any], name: str) -> Any:
-    """The value of a field, under its name of now or of before; None where the record has neither."""
+    """The value of a field under its present or its former name; None where the record has neither."""
     return record.get(name, record.get(FORMER_NAMES.get(name, name)))

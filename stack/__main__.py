@@ -1,14 +1,9 @@
 """`python3 -m stack COMMAND`: what the Makefile calls for a deployment."""
 
-import sys
-
-if sys.version_info < (3, 11):  # noqa: UP036 - nobody has checked yet
-    sys.exit(f"stack: Python {sys.version.split()[0]} is too old: install Python 3.11 or later")
-
 from stack.command_line import run_command
 
 COMMANDS = {
-    "engine": "stack.engine:install",
+    "engine": "stack.install:main",
     "up": "stack.up:main",
     "down": "stack.commands:down",
     "ps": "stack.commands:ps",

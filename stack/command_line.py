@@ -1,4 +1,4 @@
-"""How the commands of `stack`, `tools` and `loadtests` start, and how they end: one line for a user's mistake."""
+"""How the commands of `stack`, `tools` and `loadtests` start and end."""
 
 import signal
 import sys
@@ -9,9 +9,10 @@ from stack import Problem, engine
 
 
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:
-    """Runs the command that the only argument names: a function, written as `module:function`.
+    """Runs the command that the only argument names. `commands` has its function as `module:function`.
 
-    `Problem` and Ctrl-C end it with one line, and without a traceback. `without_engine`: commands that need no Docker.
+    `Problem` and Ctrl-C end the command with one line and without a traceback. `without_engine`: commands that need no
+    Docker.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     name = sys.argv[1] if len(sys.argv) == 2 else ""

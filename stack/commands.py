@@ -1,4 +1,4 @@
-"""What `make` does with a stack that runs, and with what earlier runs left: down, ps, logs, trust, images, clean."""
+"""The short commands of `make`: down, ps, logs, trust, images, clean. `make up` has a file of its own: up.py."""
 
 import os
 import subprocess
@@ -25,21 +25,22 @@ def down() -> None:
 
 
 def ps() -> None:
-    """`make ps`: each container's state, its ports, and the settings of each app."""
+    """`make ps`: each container's state, with its ports, or with the settings of an app."""
     compose = Compose()
     rows = [("SERVICE", "STATUS", "WHAT")]
     template = f'{{{{index .Config.Labels "{LABEL}.service"}}}}\t{{{{.State.Status}}}}, {{{{.State.Health.Status}}}}'
     for container in reversed(compose.containers()):
         service, status = compose.inspect(container, template).split("\t")
-        variables = dict(line.partition("=")[::2] for line in compose.inspect(container, ENVIRONMENT).splitlines())
-        choice = [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
-        ports = [
-            f"{port.host}:{port.number}"
-            for port in list_ports(compose)
-            if (port.service, port.protocol) == (service, "tcp")
-        ]
-        rows.append((service, status, " ".join(ports or choice)))
+        ports = [port for port in list_ports(compose) if (port.service, port.protocol) == (service, "tcp")]
+        addresses = [f"{port.host}:{port.number}" for port in ports]
+        rows.append((service, status, " ".join(addresses or read_choice(compose, container))))
     print("\n".join(f"{service:<10}{status:<22}{what}" for service, status, what in rows))
+
+
+def read_choice(compose: Compose, container: str) -> list[str]:
+    """The server, interface and application of an app's container."""
+    variables = dict(line.partition("=")[::2] for line in compose.inspect(container, ENVIRONMENT).splitlines())
+    return [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
 
 
 def logs() -> None:
@@ -49,7 +50,7 @@ def logs() -> None:
 
 
 def trust() -> None:
-    """`make trust`: writes the local authority to ca.pem and says how to trust it."""
+    """`make trust`: writes the certificate of the local authority to ca.pem, and says how to trust it."""
     compose = Compose()
     pem = read_authority(compose)
     https = [port.number for port in list_ports(compose) if port.inside == HTTPS and compose.containers(port.service)]
@@ -67,19 +68,19 @@ def trust() -> None:
         "  macOS            security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db ca.pem\n"
         "  Windows          certutil -addstore Root ca.pem\n"
         "  Firefox          Settings, Certificates, Authorities, Import\n"
-        "`make down` removes the authority with its volume; remove it from your trust store then, too."
+        "`make down` removes the authority with its volume. Remove it from your trust store then, too."
     )
 
 
 def choose_images() -> None:
-    """`make images`: decides anew which base images `make up` would use, and says so."""
+    """`make images`: chooses the base images of `make up` again, and prints them."""
     for argument, image in images.ensure(settings.read(os.environ).parts, anew=True).items():
         print(f"images: {argument}={image}")
 
 
 def clean() -> None:
-    """`make clean`: removes the images that were built for this checkout, except those that a container uses."""
-    if engine.missing():
+    """`make clean`: removes the images that this checkout built, unless a container uses them."""
+    if engine.find_missing():
         return
-    found, left = map(sum, zip(remove_images(Compose().project), remove_images(CHECKOUT), strict=True))
-    print(f"clean: {found - left} images removed" + (f"; {left} are in use: `make down` first" if left else ""))
+    count, left = map(sum, zip(remove_images(Compose().project), remove_images(CHECKOUT), strict=True))
+    print(f"clean: {count - left} images removed" + (f"; {left} are in use: `make down` first" if left else ""))

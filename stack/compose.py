@@ -12,27 +12,30 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from stack import ROOT, Problem, engine, images
+from stack import ROOT, Problem, engine, images, proxies
 
 LABEL = "com.docker.compose"
+KINDS = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))  # what a project can leave on the engine
 
 
 class Compose:
     """`docker compose` in this checkout, with `environment` on top of the caller's own."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        # Every profile: a proxy that nobody asked for still belongs to the project. What starts is always named.
+        # Every profile is on, because a proxy that the user did not name belongs to the project too. The commands that
+        # start something name the services.
         settings = {**os.environ, "COMPOSE_PROFILES": "*", **(environment or {})}
         bundle = images.ca_bundle()
         if bundle:
             settings.setdefault("CA_BUNDLE", bundle)
-            # Compose 2.40 asks for leave to read a secret outside the checkout, for one service at random.
+            # Compose 2.40 asks for permission to read a secret outside the checkout, for one service at random.
             settings.setdefault("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
         self.environment: Mapping[str, str] = MappingProxyType(settings)
 
     def with_settings(self, settings: Mapping[str, str]) -> "Compose":
         """The same project with `settings` on top of the present ones."""
-        return Compose({**self.environment, **settings})
+        environment = {**self.environment, **settings}
+        return self if environment == self.environment else Compose(environment)
 
     def command(
         self, *arguments: str, environment: Mapping[str, str] | None = None
@@ -58,8 +61,14 @@ class Compose:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The configuration with every variable in place."""
+        """The configuration with the value of every variable."""
         return json.loads(self.run("config", "--format", "json"))
+
+    @cached_property
+    def config_hashes(self) -> dict[str, str]:
+        """The hash of each service's configuration, which Compose also writes on a container as a label."""
+        lines = self.run("config", "--hash", "*").splitlines()
+        return dict(line.split() for line in lines)
 
     @property
     def services(self) -> dict[str, Any]:
@@ -75,13 +84,14 @@ class Compose:
     def image_project(self) -> str:
         """The project whose name the images carry as a label.
 
-        Projects that share images (`IMAGES`) share this name: with another name, the same image would be built anew.
+        Projects that share images (`IMAGES`) share this name, because the same image under another name would be built
+        anew.
         """
         return self.environment.get("IMAGES") or self.project
 
     def proxies(self) -> list[str]:
-        """The services that publish ports: only proxies do."""
-        return [name for name, service in self.services.items() if service.get("ports")]
+        """The services that are proxies (stack/proxies.py)."""
+        return [name for name in self.services if name in proxies.names()]
 
     def default_proxies(self) -> list[str]:
         """The proxies without a profile: they run where the user names none."""
@@ -93,10 +103,24 @@ class Compose:
 
     def containers(self, service: str = "", include_stopped: bool = False) -> list[str]:
         """The ids of the project's running containers, of one service or of all."""
-        labels = [f"label={LABEL}.project={self.project}", *([f"label={LABEL}.service={service}"] if service else [])]
-        filters = [word for label in labels for word in ("--filter", label)]
+        filters = self.filter_by_label(**({"service": service} if service else {}))
         command = ["docker", "ps", "--quiet", "--no-trunc", *(["--all"] if include_stopped else []), *filters]
         return (engine.output(*command) or "").split()
+
+    def containers_by_service(self) -> dict[str, list[str]]:
+        """The ids of the project's running containers, by service; a service without any is left out."""
+        template = f'{{{{.Label "{LABEL}.service"}}}} {{{{.ID}}}}'
+        command = ["docker", "ps", "--no-trunc", "--format", template, *self.filter_by_label()]
+        services: dict[str, list[str]] = {}
+        for line in (engine.output(*command) or "").splitlines():
+            service, container = line.split()
+            services.setdefault(service, []).append(container)
+        return services
+
+    def filter_by_label(self, **labels: str) -> list[str]:
+        """The options with which `docker ps` and its like list what belongs to the project, with these labels too."""
+        pairs = {"project": self.project, **labels}.items()
+        return [word for name, value in pairs for word in ("--filter", f"label={LABEL}.{name}={value}")]
 
     def container(self, service: str) -> str:
         """The id of a service's only container, running or not."""
@@ -121,15 +145,13 @@ class Compose:
 
     def owned_elsewhere(self) -> str:
         """The folder of another checkout that runs a project of this name; "" where none does."""
-        template = f'{{{{index .Config.Labels "{LABEL}.project.working_dir"}}}}'
-        folders = {self.inspect(container, template) for container in self.containers(include_stopped=True)}
-        return next((folder for folder in folders if folder and folder != str(ROOT)), "")
+        template = f'{{{{.Label "{LABEL}.project.working_dir"}}}}'
+        folders = engine.output("docker", "ps", "--all", "--format", template, *self.filter_by_label()) or ""
+        return next((folder for folder in folders.splitlines() if folder not in ("", str(ROOT))), "")
 
     def exists(self) -> bool:
         """Whether the project has any container, network or volume."""
-        kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
-        label = f"label={LABEL}.project={self.project}"
-        return any(engine.output("docker", *kind, "--quiet", "--filter", label) for kind in kinds)
+        return any(engine.output("docker", *kind, "--quiet", *self.filter_by_label()) for kind in KINDS)
 
     def check_command(self, service: str) -> list[str]:
         """The command with which a container of the service checks its own configuration; empty where it has none."""
@@ -137,7 +159,7 @@ class Compose:
 
     def is_current(self, service: str, containers: Iterable[str]) -> bool:
         """Whether all these containers have the service's present configuration and image."""
-        config_hash = self.run("config", "--hash", service).split()[1]
-        image = self.inspect(self.services[service]["image"], "{{.Id}}")
+        image = images.read_ids([self.services[service]["image"]])
+        current = f"{self.config_hashes[service]} {next(iter(image.values()), '')}"
         template = f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}} {{{{.Image}}}}'
-        return all(self.inspect(container, template) == f"{config_hash} {image}" for container in containers)
+        return all(self.inspect(container, template) == current for container in containers)

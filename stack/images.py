@@ -1,24 +1,20 @@
 """The base images: the official ones, or stand-ins made from Debian packages where none can be pulled.
 
-`ensure` decides for each image once and remembers the decision by what is on the engine; `make images`
-(`ensure(anew=True)`) decides again. See images/README.md.
+`ensure` takes what the engine has: the official image, else the stand-in. Where both are missing, it pulls the official
+image, or makes the stand-in. `make images` decides again (`ensure(anew=True)`). See images/README.md.
 """
 
 import os
 import re
 import select
-import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from stack import ROOT, Problem, engine, proxies
+from stack import ROOT, dotenv, engine, progress, proxies, stand_ins
 
-RELEASE = "forky"  # carries the Python, nginx and busybox that the official images of the day carry
-BASE = "stack-base:debian"
-PULL_SILENCE_SECONDS = 20  # a registry that says nothing for so long is not reached
+PULL_SILENCE_SECONDS = 20  # a registry that is silent for so long counts as unreachable
+# The command that prints a program's version; python3 --version for the images that are not listed.
 VERSION = {
     "nginx": ("nginx", "-v"),
     "caddy": ("caddy", "version"),
@@ -29,49 +25,51 @@ VERSION = {
 }
 
 
-def official() -> dict[str, str]:
-    """The official images by what they carry (`python`, a proxy, `postgres`), from the one place that names them."""
-    named = re.findall(r"\$\{([A-Z]+)_IMAGE:-([^}]+)\}", (ROOT / "compose.yaml").read_text())
-    return {name.lower(): image for name, image in named}
+def read_official() -> dict[str, str]:
+    """The official images by what they carry (`python`, a proxy, `postgres`). compose.yaml names them."""
+    pairs = re.findall(r"\$\{([A-Z]+)_IMAGE:-([^}]+)\}", (ROOT / "compose.yaml").read_text())
+    return {name.lower(): image for name, image in pairs}
 
 
 def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, str]:
-    """The base image for each build argument, pulled or made as need be; one line for each that was.
+    """The base images of Python and `parts` (None: of every proxy), by build argument; pulls or makes what is missing.
 
-    For Python and `parts`; for every proxy where nothing is named.
+    Shows a step for each image that is pulled or made.
     """
-    chosen = {}
-    reachable = True
-    wanted = official()
-    for name in ["python", *(proxies.names() if parts is None else parts)]:
-        image, argument, stand_in = wanted[name], f"{name.upper()}_IMAGE", f"stack-base:{name}"
-        named = os.environ.get(argument) or dotenv().get(argument)
-        if named:
-            chosen[argument] = named
-        elif exists(image):
-            chosen[argument] = image
-        elif not anew and exists(stand_in):
-            chosen[argument] = stand_in
-        elif reachable and pull(image):
-            chosen[argument] = image
-        else:
-            reachable = False
-            chosen[argument] = make(name, image)
-    return chosen
+    names = ["python", *(proxies.names() if parts is None else parts)]
+    chosen = find_present(names, with_stand_ins=not anew)
+    is_reachable = True
+    for name in names:
+        if to_argument(name) in chosen:
+            continue
+        image = read_official()[name]
+        is_reachable = is_reachable and pull(image)
+        chosen[to_argument(name)] = image if is_reachable else make_stand_in(name, image)
+    return {to_argument(name): chosen[to_argument(name)] for name in names}
 
 
-def dotenv() -> dict[str, str]:
-    """The `NAME=value` lines of .env, which compose reads by itself; empty without the file."""
-    file = ROOT / ".env"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): unquoted(value.strip()) for name, mark, value in pairs if mark}
+def find_present(names: Iterable[str] | None = None, with_stand_ins: bool = True) -> dict[str, str]:
+    """The base images that need no work, by build argument: the ones that the user names, or that the engine has.
+
+    `names`: as in `read_official`; None for all.
+    """
+    candidates = {name: image for name, image in read_official().items() if names is None or name in names}
+    settings = dotenv.overlay(os.environ)
+    ids = read_ids([*candidates.values(), *(stand_ins.tag(name) for name in candidates)])
+    present = {}
+    for name, image in candidates.items():
+        if named := settings.get(to_argument(name)):
+            present[to_argument(name)] = named
+        elif image in ids:
+            present[to_argument(name)] = image
+        elif with_stand_ins and stand_ins.tag(name) in ids:
+            present[to_argument(name)] = stand_ins.tag(name)
+    return present
 
 
-def unquoted(value: str) -> str:
-    """A value as compose reads it: without its quotes, or, where it has none, without the comment behind it."""
-    quoted = re.match(r"""(['"])(.*?)\1""", value)
-    return quoted[2] if quoted else re.split(r"(?:^|\s)#", value)[0].strip()
+def to_argument(name: str) -> str:
+    """The build argument, and setting, that names a base image."""
+    return f"{name.upper()}_IMAGE"
 
 
 def exists(image: str) -> bool:
@@ -79,75 +77,53 @@ def exists(image: str) -> bool:
     return engine.output("docker", "image", "inspect", "--format", "{{.Id}}", image) is not None
 
 
+def read_ids(images: Iterable[str]) -> dict[str, str]:
+    """The ids of the images that the engine has, by the names in `images`; one call for all."""
+    names = list(dict.fromkeys(images))
+    template = "{{.Id}}{{range .RepoTags}} {{.}}{{end}}"
+    command = ["docker", "image", "inspect", "--format", template, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # fails where one image is missing
+    lines = [line.split() for line in done.stdout.splitlines() if line]
+    ids = {tag: words[0] for words in lines for tag in words[1:]}
+    return {name: ids[full] for name in names if (full := with_tag(name)) in ids}
+
+
+def with_tag(image: str) -> str:
+    """An image's name with the tag that Docker assumes."""
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
 def pull(image: str) -> bool:
-    """Pulls an image, saying so once it comes; False where no registry answers or has it."""
+    """Pulls an image, and shows a step once the download begins; False where no registry answers or has the image."""
     command = ["docker", "pull", image]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout
         if not select.select([process.stdout], [], [], PULL_SILENCE_SECONDS)[0]:
             process.terminate()
-        for line in process.stdout:
-            if "Pulling from" in line:
-                print(f"images: pulling {image}", flush=True)
+        if any("Pulling from" in line for line in process.stdout):
+            with progress.step(f"images: pulling {image}"):
+                process.stdout.read()
     return process.returncode == 0
+
+
+def make_stand_in(name: str, image: str) -> str:
+    """Makes the stand-in for an official image; returns its tag."""
+    with progress.step(f"images: {image} cannot be pulled; making a stand-in from Debian packages"):
+        tag = stand_ins.make(name, image, ca_bundle())
+    progress.show(f"images: {tag} has {version(tag, name)}")
+    return tag
+
+
+def version(image: str, name: str) -> str:
+    """The name and version of the program in an image, as the program prints it. `name`: as in `read_official`."""
+    program, *arguments = VERSION.get(name, ("python3", "--version"))
+    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return f"{name} {number[0] if number else '?'}"
 
 
 def ca_bundle() -> str | None:
     """The host's CA bundle, for builds behind a proxy that re-signs TLS."""
     candidates = (os.environ.get("CA_BUNDLE"), os.environ.get("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt")
     return next((str(Path(name).resolve()) for name in candidates if name and Path(name).is_file()), None)
-
-
-def make(name: str, image: str) -> str:
-    """Builds one stand-in, the Debian below it first; returns its tag."""
-    began = time.monotonic()
-    print(f"images: {image} cannot be pulled: making a stand-in from Debian {RELEASE} packages ...", flush=True)
-    if not exists(BASE):
-        bootstrap()
-    tag = f"stack-base:{name}"
-    command = ["docker", "buildx", "build", "--load", "--quiet", "--target", name, "--tag", tag]
-    bundle = ca_bundle()
-    if bundle:
-        command += ["--secret", f"id=ca,src={bundle}"]
-    done = subprocess.run(
-        [*command, "--file", "images/Dockerfile", "requirements"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        wrong = [line for line in done.stderr.splitlines() if "ERROR" in line or line.startswith("E:")]
-        raise Problem(
-            f"{image} cannot be pulled and its stand-in cannot be built: {' '.join(wrong)[:500] or done.stderr[-500:]}"
-        )
-    print(f"images: {tag}, {version(tag, name)}, stands in for {image} ({time.monotonic() - began:.0f} s)", flush=True)
-    return tag
-
-
-def version(tag: str, name: str) -> str:
-    """What a base image carries, as its own program says."""
-    ask = VERSION.get(name, ("python3", "--version"))
-    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", ask[0], tag, *ask[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
-    return f"{name} {found[0] if found else '?'}"
-
-
-def bootstrap() -> None:
-    """Makes the minimal Debian that the stand-ins are built on, with mmdebstrap."""
-    if not shutil.which("mmdebstrap"):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise Problem(
-                "no container registry is reached, and base images cannot be made without mmdebstrap: install it"
-            )
-        engine.apt("update", "-qq")
-        engine.apt("install", "-qq", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring")
-    try:
-        mirror = [engine.debian_mirror()]
-    except Problem:
-        mirror = []  # not Debian: mmdebstrap knows a mirror
-    with tempfile.TemporaryDirectory(prefix="stack-base-") as folder:
-        archive = f"{folder}/debian.tar"
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={engine.KEYRING}"]
-        command += ['--aptopt=Acquire::Check-Valid-Until "false"', RELEASE, archive, *mirror]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Problem(f"mmdebstrap could not make a Debian {RELEASE}: {' '.join(done.stderr.split())[-500:]}")
-        subprocess.run(["docker", "import", archive, BASE], check=True, stdout=subprocess.DEVNULL)

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from stack import Problem
+from stack import Problem, engine
 from stack.compose import Compose
 
 HTTP, HTTPS = 8080, 8443  # where every proxy listens inside its container
@@ -42,16 +42,27 @@ def published_number(compose: Compose, service: str, inside: int) -> int:
 
 def list_own_ports(compose: Compose) -> set[tuple[int, str]]:
     """The ports that this project's own containers publish now, as (number, protocol)."""
-    template = "{{range $p, $all := .NetworkSettings.Ports}}{{range $all}}{{.HostPort}} {{$p}}{{println}}{{end}}{{end}}"
     containers = compose.containers()
-    lines = [line for container in containers for line in compose.inspect(container, template).splitlines() if line]
-    return {(int(line.split()[0]), line.rpartition("/")[2]) for line in lines}
+    if not containers:
+        return set()
+    template = "{{range $p, $all := .NetworkSettings.Ports}}{{range $all}}{{.HostPort}} {{$p}}{{println}}{{end}}{{end}}"
+    lines = (engine.output("docker", "inspect", "--format", template, *containers) or "").splitlines()
+    return {(int(line.split()[0]), line.rpartition("/")[2]) for line in lines if line}
 
 
 def find_error(compose: Compose, port: Port) -> int:
     """Why a port cannot be published on this host, as an errno; 0 where it can, or where the project has it already."""
-    if compose.environment.get("DOCKER_HOST", "").startswith(("tcp", "ssh")):
-        return 0
+    error = try_to_bind(port) if is_local(compose) else 0
+    return 0 if error == errno.EADDRINUSE and (port.number, port.protocol) in list_own_ports(compose) else error
+
+
+def is_local(compose: Compose) -> bool:
+    """Whether the engine publishes its ports on this host."""
+    return not compose.environment.get("DOCKER_HOST", "").startswith(("tcp", "ssh"))
+
+
+def try_to_bind(port: Port) -> int:
+    """The errno of binding the port on this host, or 0."""
     family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM if port.protocol == "udp" else socket.SOCK_STREAM) as probe:
         if port.protocol == "tcp":
@@ -59,23 +70,25 @@ def find_error(compose: Compose, port: Port) -> int:
         try:
             probe.bind((port.host, port.number))
         except PermissionError:
-            return 0  # below 1024, and only the engine is root
+            return 0  # below 1024, where only the engine may bind
         except OSError as error:
-            is_own = error.errno == errno.EADDRINUSE and (port.number, port.protocol) in list_own_ports(compose)
-            return 0 if is_own else error.errno or errno.EADDRINUSE
+            return error.errno or errno.EADDRINUSE
     return 0
 
 
 def check_ports(compose: Compose, proxies: Iterable[str]) -> None:
     """Raises `Problem` where a port that is to be published cannot be."""
     settings: dict[tuple[int, str], str] = {}
-    for port in (port for port in list_ports(compose) if port.service in proxies):
+    ports = [port for port in list_ports(compose) if port.service in proxies]
+    for port in ports:
         if (other := settings.setdefault((port.number, port.protocol), port.setting)) != port.setting:
             raise Problem(f"{other} and {port.setting} are both {port.number}: give them different ports")
-        error = find_error(compose, port)
+    errors = {port: error for port in ports if (error := try_to_bind(port))} if is_local(compose) else {}
+    own_ports = list_own_ports(compose) if errors else set()
+    for port, error in errors.items():
         if error == errno.EADDRNOTAVAIL:
             raise Problem(f"BIND={port.host} is not an address of this machine")
-        if error:
+        if error != errno.EADDRINUSE or (port.number, port.protocol) not in own_ports:
             raise Problem(
                 f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: "
                 f"free it, or set {port.setting} to another"

@@ -1,4 +1,4 @@
-"""Waits until the parts of a stack are ready: a container's own health check, and a request through each proxy."""
+"""Waits until the parts of a stack are ready: containers by their health checks, proxies by a request to the app."""
 
 import http.client
 import io
@@ -6,11 +6,10 @@ import json
 import socket
 import ssl
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterable
 
-from stack import Problem
+from stack import Problem, progress
 from stack.compose import LABEL, Compose
 from stack.ports import HTTPS, list_ports
 from stack.waiting import wait_until
@@ -22,11 +21,11 @@ PAUSE = 0.2  # seconds between two checks: each starts a process in the containe
 def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: float | None = None) -> None:
     """Waits until the health check of every container passes; `Problem`, with the log, where one does not.
 
-    The check is run here, because Docker runs it only every ten seconds.
+    This runs the check itself, because Docker runs it only every ten seconds.
     """
     for container in containers:
-        name = compose.inspect(container, f'{{{{index .Config.Labels "{LABEL}.service"}}}}')
-        check = json.loads(compose.inspect(container, "{{json .Config.Healthcheck.Test}}"))[1:]
+        config = json.loads(compose.inspect(container, "{{json .Config}}"))
+        name, check = config["Labels"][f"{LABEL}.service"], config["Healthcheck"]["Test"][1:]
 
         def find_fault(command: tuple[str, ...] = ("docker", "exec", container, *check)) -> str:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -59,9 +58,9 @@ def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | 
 def wait_without_fault(
     compose: Compose, container: str, name: str, find_fault: Callable[[], str], seconds: float | None
 ) -> str:
-    """Waits until `find_fault()` returns "", and returns its last answer. Prints the log where that is a fault.
+    """Waits until `find_fault()` returns "", which means ready. Returns its last answer, and shows the log if a fault.
 
-    `Problem` at once where the container was restarted, because it ended by itself.
+    A container that ended by itself was restarted. That raises `Problem` at once.
     """
 
     def has_restarted() -> bool:
@@ -76,7 +75,7 @@ def wait_without_fault(
     end = wait_until(find_end, READY_SECONDS if seconds is None else seconds, PAUSE)
     fault, restarted = end or (find_fault(), has_restarted())
     if fault:
-        print(compose.logs(container), file=sys.stderr)
+        progress.show(compose.logs(container))
     if fault and restarted:
         raise Problem(f"{name} does not stay up: its log is above")
     return fault
@@ -100,7 +99,7 @@ def site_name(compose: Compose) -> str:
 
 
 def request_status(host: str, port: int, name: str, path: str, authority: str) -> str:
-    """The status of one GET over TLS, or what went wrong, in words. `authority`: whom to trust besides the host's own."""
+    """The status of one GET over TLS, or the error in words. `authority`: a certificate to trust besides the host's."""
     context = ssl.create_default_context()
     if authority:
         context.load_verify_locations(cadata=authority)

@@ -1,14 +1,13 @@
-"""One running stack: how `make`, the tests, the claims and the bench start, change and remove one.
+"""One running stack: `make`, the tests, the claims and the bench start, change and remove a stack through this class.
 
-`compose` has the present settings: those of the next container. `change` puts other settings in their place.
+`compose` has the present settings, which the next container gets. `change` replaces them.
 """
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from stack import Problem, engine
+from stack import Problem, engine, progress
 from stack.build import build
 from stack.compose import Compose
 from stack.readiness import read_authority, wait_for_containers, wait_for_proxies
@@ -33,22 +32,30 @@ class RunningStack:
         for base in bases:
             build(self.compose.with_settings({"APP_BASE": base}), [])
 
-    def make_certificates(self) -> None:
-        """Runs the service that makes or renews the certificates; `Problem`, with its log, where it fails."""
-        self.start("certs")
+    def make_certificates(self, *beside: str) -> None:
+        """Runs the service that makes or renews the certificates; `Problem`, with its log, where it fails.
+
+        `beside`: services that need no certificate, and start at the same time.
+        """
+        self.start("certs", *beside)
         container = self.compose.container("certs")
         if engine.output("docker", "wait", container) != "0":
-            print(self.compose.logs(container), file=sys.stderr)
+            progress.show(self.compose.logs(container))
             raise Problem("no certificate: the log of the service certs is above")
 
     def start(self, *services: str, recreate: bool = False, scale: str = "") -> None:
         """Starts services, or replaces their containers where a setting has changed.
 
-        `recreate` replaces them in any case, and kills the old ones; `scale` (`app=2`) leaves those that run alone.
+        `recreate` replaces the containers in any case, and kills the old ones. `scale` (`app=2`) sets the number of
+        containers, and leaves the present ones as they are.
         """
         options = ["--force-recreate", "--timeout", "0"] if recreate else []
         options += ["--no-recreate", "--scale", scale] if scale else []
         self.compose.run("up", "--detach", "--no-build", "--no-deps", *options, *services)
+
+    def create(self, *services: str) -> None:
+        """Makes the containers, networks and volumes of services, and starts nothing."""
+        self.compose.run("up", "--no-start", "--no-build", "--no-deps", *services)
 
     def replace_app(self) -> None:
         """Starts a new app container in place of the old one, which is killed, and waits until it answers."""
@@ -95,7 +102,7 @@ class RunningStack:
 
     @contextmanager
     def undo_on_failure(self, keep_volumes: bool) -> Iterator[None]:
-        """Removes everything where a first start fails or is interrupted; `keep_volumes`: an ACME account is in one."""
+        """Removes everything where a first start fails or is interrupted. `keep_volumes`: one holds an ACME account."""
         existed = self.compose.exists()
         try:
             yield

@@ -1,7 +1,7 @@
 """Replaces the app's containers without a gap (docs/decisions/0003-swap-by-overlap.md).
 
-The new containers start beside the old ones. When they answer and the proxies know their addresses, the old ones are
-stopped, and finish the requests that they have.
+The new containers start beside the old ones. When the new ones answer and the proxies know their addresses, the old
+ones stop. A container that stops finishes its requests first.
 """
 
 import subprocess
@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from stack.compose import Compose
 from stack.readiness import wait_for_containers
 
-DNS_SECONDS = 2.5  # the proxies ask for the app's addresses every 2 s
+# The proxies ask Docker's DNS for the app's addresses every 2 s. The DNS has an address once its container has started.
+DNS_SECONDS = 2.5
 
 
 def swap_app(compose: Compose) -> None:
@@ -20,25 +21,26 @@ def swap_app(compose: Compose) -> None:
     if compose.is_current("app", old):
         wait_for_containers(compose, old)
         return
-    remove_containers(set(compose.containers("app", include_stopped=True)) - set(old))
+    remove_containers(list_others(compose, old))  # stopped ones
     scale = f"app={2 * len(old)}"
     try:
         compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, "app")
-        wait_for_containers(compose, list_new(compose, old))
+        started = time.monotonic()
+        wait_for_containers(compose, list_others(compose, old))
     except BaseException:
-        remove_containers(list_new(compose, old))
+        remove_containers(list_others(compose, old))
         raise
-    time.sleep(DNS_SECONDS)
+    time.sleep(max(0, started + DNS_SECONDS - time.monotonic()))
     subprocess.run(["docker", "stop", *old], stdout=subprocess.DEVNULL, check=True)
     remove_containers(old)
 
 
-def list_new(compose: Compose, old: list[str]) -> list[str]:
-    """The app's containers that are not among the old ones."""
-    return [container for container in compose.containers("app", include_stopped=True) if container not in old]
+def list_others(compose: Compose, containers: list[str]) -> list[str]:
+    """The app's containers, running or not, that are not in `containers`."""
+    return [other for other in compose.containers("app", include_stopped=True) if other not in containers]
 
 
 def remove_containers(containers: Iterable[str]) -> None:
     """Removes containers at once, running or not."""
-    if found := list(containers):
-        subprocess.run(["docker", "rm", "--force", *found], stdout=subprocess.DEVNULL, check=True)
+    if ids := list(containers):
+        subprocess.run(["docker", "rm", "--force", *ids], stdout=subprocess.DEVNULL, check=True)

@@ -1,10 +1,11 @@
 """`make up`: builds what is missing, starts or swaps, waits until a request gets through, and says what runs."""
 
 import os
-import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from apps import serve
-from stack import Problem, engine, images, settings
+from stack import Problem, engine, images, progress, settings
 from stack.build import remove_images
 from stack.compose import Compose
 from stack.ports import HTTP, HTTPS, check_ports, published_number
@@ -20,86 +21,151 @@ def main() -> None:
     up(settings.read(os.environ))
 
 
-def up(wanted: settings.Settings) -> None:
+def up(plan: settings.Settings) -> None:
     """Does what `make up` promises; `Problem` where it cannot, with what ran before still running."""
-    if other := wanted.compose.owned_elsewhere():
+    compose = plan.compose
+    if other := compose.owned_elsewhere():
         raise Problem(
-            f"a stack named {wanted.compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
+            f"a stack named {compose.project} runs from {other}: set COMPOSE_PROJECT_NAME=another-name in .env"
         )
-    proxies = choose_proxies(wanted)
-    parts = [*proxies, *wanted.more]
-    check_ports(wanted.compose, proxies)
-    stack = RunningStack(wanted.compose.with_settings(images.ensure(parts)))
-    compose = stack.compose
+    proxies = choose_proxies(plan)
+    check_ports(compose, proxies)
+    parts = [*proxies, *plan.more]
+    stack = RunningStack(compose.with_settings(images.ensure(parts)))
     stack.build(parts)
-    with stack.undo_on_failure(keep_volumes=wanted.by_acme):
-        stack.make_certificates()
-        for proxy in proxies:
-            check_configuration(compose, proxy)
-        stack.start(*parts)
-        for service in wanted.more:
-            wait_for_containers(compose, compose.containers(service, include_stopped=True))
-        if compose.containers("app"):
-            stack.swap_app()
-        else:
-            stack.start("app")
-            stack.wait_for_app()
-        if wanted.exclusive:
-            others = (name for name in compose.proxies() if name not in proxies)
-            remove_containers(container for name in others for container in compose.containers(name))
-        running = [name for name in compose.proxies() if compose.containers(name)]
-        stack.wait_for_proxies(running, ACME_SECONDS if wanted.by_acme else READY_SECONDS)
-    remove_images(compose.image_project, "dangling=true")  # what ran until now
-    print(describe(compose, wanted.choice, running, wanted.more))
+    with stack.undo_on_failure(keep_volumes=plan.by_acme):
+        start_parts(stack, parts, with_app=not plan.more)
+        for service in plan.more:
+            wait_for_containers(stack.compose, stack.compose.containers(service, include_stopped=True))
+        start_or_swap_app(stack)
+        if plan.exclusive:
+            remove_other_proxies(stack.compose, proxies)
+        containers = stack.compose.containers_by_service()
+        running = [name for name in compose.proxies() if name in containers]
+        with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
+            version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
+            authority = pool.submit(read_authority, stack.compose)
+            stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else READY_SECONDS)
+    remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
+    choice = describe_choice(plan.choice, version.result(), len(containers["app"]))
+    print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
+    if authority.result():
+        print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
 
 
-def choose_proxies(wanted: settings.Settings) -> list[str]:
-    """The proxies to run: those that are asked for, and those that run already, unless the user named some.
+def choose_proxies(plan: settings.Settings) -> list[str]:
+    """The proxies to run: the ones that the settings ask for. Unless the user named some, the running ones too.
 
     (!) A proxy that runs already gets the new settings too. Otherwise it would keep an account that was taken away.
     """
-    if wanted.exclusive:
-        return wanted.proxies
-    known = wanted.compose.proxies()
-    return [name for name in known if name in wanted.proxies or wanted.compose.containers(name)]
+    if plan.exclusive:
+        return plan.proxies
+    running = plan.compose.containers_by_service()
+    return [name for name in plan.compose.proxies() if name in plan.proxies or name in running]
+
+
+def start_parts(stack: RunningStack, parts: Sequence[str], with_app: bool) -> None:
+    """Makes the certificates, and starts the parts that do not run with their present settings.
+
+    Every configuration is checked before the first part is replaced. On a first start, when no container is there to
+    protect, the app starts while the certificates are made (`with_app`: unless the app needs a part).
+    """
+    starts_app = with_app and not stack.compose.containers(include_stopped=True)
+    with progress.step(f"up: making the certificates{' and starting the app' if starts_app else ''}"):
+        stack.make_certificates(*(["app"] if starts_app else []))
+        running = stack.compose.containers_by_service()
+        outdated = [name for name in parts if name not in running or not stack.compose.is_current(name, running[name])]
+    if outdated:
+        with progress.step(f"up: checking the configuration of {join(outdated)}"):
+            if starts_app:
+                stack.create(*outdated)
+            check_configurations(stack.compose, outdated, has_networks=starts_app or bool(running))
+        with progress.step(f"up: starting {join(outdated)}"):
+            stack.start(*outdated)
+
+
+def check_configurations(compose: Compose, proxies: Sequence[str], has_networks: bool) -> None:
+    """Checks the proxies at the same time, or one by one where the first check has to make the networks."""
+    with ThreadPoolExecutor(max_workers=len(proxies) if has_networks else 1) as pool:
+        checks = [pool.submit(check_configuration, compose, name) for name in proxies]
+    for check in checks:
+        check.result()
 
 
 def check_configuration(compose: Compose, proxy: str) -> None:
-    """Lets a proxy that is about to be replaced check its new configuration first; `Problem` if it refuses."""
-    running = compose.containers(proxy)
+    """Lets a proxy that is about to start check its configuration; `Problem` if it refuses."""
     command = compose.check_command(proxy)
-    if not command or (running and compose.is_current(proxy, running)):
+    if not command:
         return
     done = compose.command("run", "--rm", "--no-deps", "--no-TTY", proxy, *command)
     if done.returncode != 0:
-        print(done.stdout + done.stderr, file=sys.stderr)
+        progress.show(done.stdout + done.stderr)
         raise Problem(f"{proxy} does not accept its configuration (see above): nothing was changed")
 
 
-def describe(compose: Compose, choice: serve.Choice, proxies: list[str], more: list[str]) -> str:
-    """What runs and where it answers, as a table."""
-    app = compose.containers("app")
-    ask_version = f"from apps import serve; print(serve.version({choice.SERVER!r}), serve.python_version())"
-    version, python = (engine.output("docker", "exec", app[0], "python3", "-c", ask_version) or "? ?").split()
-    rows = [
-        ("server", f"{choice.SERVER} {version}" if version != python else f"{choice.SERVER} of Python {python}"),
+def start_or_swap_app(stack: RunningStack) -> None:
+    """Starts the app, or swaps the one that runs, and waits until it answers."""
+    running = stack.compose.containers("app")
+    if running and not stack.compose.is_current("app", running):
+        with progress.step("up: swapping the app"):
+            stack.swap_app()
+    else:
+        with progress.step("up: waiting for the app"):
+            if not running:
+                stack.start("app")
+            stack.wait_for_app()
+
+
+def remove_other_proxies(compose: Compose, proxies: Sequence[str]) -> None:
+    """Removes the proxies that run and are not in `proxies`."""
+    running = compose.containers_by_service()
+    others = [name for name in compose.proxies() if name in running and name not in proxies]
+    remove_containers(container for name in others for container in running[name])
+
+
+def ask_version(container: str, server: str) -> tuple[str, str]:
+    """The versions of the server and of Python in an app container."""
+    script = f"from apps import serve; print(serve.version({server!r}), serve.python_version())"
+    version, python = (engine.output("docker", "exec", container, "python3", "-c", script) or "? ?").split()
+    return version, python
+
+
+def describe_choice(choice: serve.Choice, version: tuple[str, str], containers: int) -> list[tuple[str, str]]:
+    """The table's rows on the app. `version`: of the server and of Python. `containers`: their number."""
+    server, python = version
+    workers = f"{choice.WORKERS}" + (f" in each of {containers} containers" if containers > 1 else "")
+    return [
+        ("server", f"{choice.SERVER} of Python {python}" if server == python else f"{choice.SERVER} {server}"),
         ("interface", choice.INTERFACE),
         ("app", choice.APP),
-        ("workers", f"{choice.WORKERS}" + (f" in each of {len(app)} containers" if len(app) > 1 else "")),
+        ("workers", workers),
     ]
+
+
+def describe_parts(compose: Compose, proxies: Sequence[str], more: Sequence[str]) -> list[tuple[str, str]]:
+    """The table's rows on the proxies, with their addresses, and on the services beside them (`more`)."""
     name = site_name(compose)
+    rows = []
     for proxy in proxies:
         https, http = (published_number(compose, proxy, inside) for inside in (HTTPS, HTTP))
-        urls = (
-            f"https://{name}{'' if https == 443 else f':{https}'}",
-            f"http://{name}{'' if http == 80 else f':{http}'}",
-        )
-        rows.append((proxy, "   ".join(urls)))
-    rows += [(service, "for the app") for service in more]
-    bases = {service: compose.environment.get(f"{service.upper()}_IMAGE", "") for service in (*proxies, *more)}
-    stand_ins = {service: f"   ({base})" for service, base in bases.items() if base.startswith("stack-base")}
+        https_url = f"https://{name}{'' if https == 443 else f':{https}'}"
+        http_url = f"http://{name}{'' if http == 80 else f':{http}'}"
+        rows.append((proxy, f"{https_url}   {http_url}{describe_stand_in(compose, proxy)}"))
+    return rows + [(service, f"for the app{describe_stand_in(compose, service)}") for service in more]
+
+
+def describe_stand_in(compose: Compose, service: str) -> str:
+    """The base image of a service in brackets, where that is a stand-in."""
+    base = compose.environment.get(images.to_argument(service), "")
+    return f"   ({base})" if base.startswith("stack-base") else ""
+
+
+def format_table(rows: Sequence[tuple[str, str]]) -> str:
+    """Rows with their labels in a column."""
     width = max(len(label) for label, _ in rows)
-    lines = [f"  {label:<{width}}  {value}{stand_ins.get(label, '')}" for label, value in rows]
-    if read_authority(compose):
-        lines.append("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
-    return "\n".join(lines)
+    return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
+
+
+def join(names: Sequence[str]) -> str:
+    """Names in words: "caddy, haproxy and nginx"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

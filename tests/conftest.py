@@ -12,6 +12,7 @@ import pytest
 
 from apps import serve
 from stack import engine, images, proxies
+from tests.support.checkout import checkout, module_checkout  # noqa: F401 - fixtures of test_commands_*.py
 from tests.support.stack import (
     DEFAULT_PROXIES,
     HTTP_VERSIONS,

@@ -1,279 +1,203 @@
-"""What the bench's report answers where a grid of servers and ways does not, from known records."""
+"""The bench's report: what a page says of known records. No container runs here."""
 
 import itertools
+import random
 import re
-import shutil
-from collections import Counter
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
-from loadtests.analysis import published, records
-from loadtests.analysis.intervals import Interval
-from loadtests.analysis.records import Run
-from loadtests.report import findings, page, reference
-from loadtests.report.grid import Part
+from loadtests.analysis import records, wording
+from loadtests.report import page
+from loadtests.report.axis import CHARACTER, PLOT, Axis
+from loadtests.report.questions import QUESTIONS
+from loadtests.window import Cell
 from stack import ROOT, Problem
-from tests.support import fabricated_runs
-from tests.support.fabricated_runs import SATURATED, default, made, window, written
-from tools import docs
+from tests.support.fabricated_runs import (
+    SATURATED,
+    make_default_run,
+    make_findings_run,
+    make_record,
+    make_run,
+    write_report,
+)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    placement = {"stack": [0], "generator": [1]}
-    return made(tmp_path_factory.mktemp("special") / "run", fabricated_runs.special(), placement=placement)
+def test_an_invalid_window_does_not_count_and_is_told(tmp_path: Path) -> None:
+    lines = [make_record("granian", "asgi", "direct", "rate", number) for number in range(5)]
+    lines[2] |= {"requests": 1, "invalid": [{"rule": "errors", "reason": "449 of 450: status 502"}]}
+    html, markdown = write_report(make_run(tmp_path / "run", lines))
+    for text in (html, markdown):
+        assert "[4 of 5 windows]" in text and "errors: 449 of 450: status 502" in text and "1 of 5" in text
+    assert "0.4 (0.4–0.4) [4 of 5 windows]" in markdown and "1.10*" in html
 
 
-def own(run: Run, scenario: str) -> list[Part]:
-    """A scenario's own parts."""
-    return [part for table in (findings.FIRST, findings.AFTER) for part in findings.parts(run, scenario, table)]
-
-
-def only(run: Run, scenario: str, place: int = 0) -> Part:
-    """A scenario's own part."""
-    return own(run, scenario)[place]
-
-
-def row(part: Part, name: str) -> list[str]:
-    """The line of a table that begins with a name."""
-    return next(line for line in part.tables[0].lines if line[0] == name)
-
-
-def test_slow_clients_are_borne_as_long_as_others_wait_at_most_twice_as_long(run: Run) -> None:
-    part = only(run, "slow")
-    figures = ["2.00 (2.00–2.00)", "2.32 (2.32–2.32)", "3.28 (3.28–3.28)", "7.12 (7.12–7.12) (!)"]
-    assert row(part, "uvicorn asgi direct")[1:] == [*figures, "64"]
-    assert row(part, "gunicorn wsgi direct")[2:] == ["gated: rate (!)"] * 3 + ["0"]
-    assert row(part, "gunicorn wsgi behind nginx")[-1] == "256 or more"
-    assert part.answer == (
-        "Up to 0 slow clients: gunicorn wsgi direct; up to 64 slow clients: uvicorn asgi direct; "
-        "up to 256 or more slow clients: granian asgi direct, granian asgi behind nginx, "
-        "gunicorn wsgi behind nginx, uvicorn asgi behind nginx."
-    )
-
-
-def test_what_the_machine_hides_is_no_suffering(tmp_path: Path) -> None:
-    busy = {"gate": "machine", "why": "others used 31% of the stack's cores"}
+def test_a_saturated_generator_gives_a_lower_bound(tmp_path: Path) -> None:
     lines = [
-        window(
-            "granian", "asgi", "direct", "rate", one, scenario="slow", variant=f"Slow{many}", gates=[busy] * (many > 16)
-        )
-        for one, many in itertools.product(range(5), (0, 16, 64))
+        make_record("granian", "asgi", "direct", "ceiling", number, requests=40000 + number, invalid=[SATURATED])
+        for number in range(5)
     ]
-    part = only(made(tmp_path / "run", lines), "slow")
-    assert part.answer == "Up to 16 or more slow clients: granian asgi direct."
-    assert row(part, "granian asgi direct")[3:] == ["gated: machine ?", "16 or more"]
-
-
-def test_the_generators_are_compared_by_what_they_send_in_a_cpu_second_though_they_saturate(run: Run) -> None:
-    part = only(run, "generator")
-    assert re.match(r"The lean user sends 2\.[45]\d? times as many as FastHttpUser", part.answer)
-    assert [section.parts for section in page.sections(run) if section.id == "generator"] == [[part]]  # no grid
-
-
-def test_a_second_worker_brings_what_the_cores_allow(run: Run) -> None:
-    assert re.match(r"On 1 core two workers answer (1\.9\d|2\.0\d|2)( to (2|2\.0\d))? times", only(run, "burn").answer)
-
-
-@pytest.mark.parametrize("scenario", ["events", "sockets"])
-def test_a_client_takes_what_memory_grew_by(run: Run, scenario: str) -> None:
-    assert only(run, scenario).answer == "128 KiB."
-    questions = [part.question for section in page.sections(run) if section.id == scenario for part in section.parts]
-    assert "How many messages a second at most?" in questions and "How many requests a second at most?" not in questions
-
-
-def test_waiting_is_measured_against_littles_law(run: Run) -> None:
-    lines = {(line[0], line[1]): line for line in only(run, "wait").tables[0].lines}
+    lines += [make_record("daphne", "asgi", "direct", "ceiling", number, requests=4500) for number in range(5)]
+    html, markdown = write_report(make_run(tmp_path / "run", lines))
+    assert "| granian asgi | ≥ 26 700 (generator saturated) |" in markdown
     assert (
-        lines["10 ms", "granian asgi direct"][3] == "1\u202f600" and lines["10 ms", "gunicorn wsgi direct"][5] == "800"
+        "Direct: granian asgi ≥ 26\u202f700/s (the generator was the limit). Of the others: most 3\u202f000/s (daphne"
+        in html
     )
-    assert lines["100 ms", "granian asgi direct"][3] == "640" and lines["10 ms", "uvicorn asgi direct"][4] == "50%"
+    assert 'class="dot asgi least"' in html
+    ceilings = markdown.partition("#### How many requests")[2]
+    assert ceilings.index("| granian asgi") < ceilings.index("| daphne asgi")  # first, though no median is known
+    assert "| granian asgi | 100 (100–100) * a |" in markdown  # the CPU time of a request counts all the same
 
 
-def test_a_proxy_is_measured_against_its_stock_configuration_and_the_least_it_could_cost(run: Run) -> None:
-    ours, whole = own(run, "stock")
-    nginx = row(ours, "nginx")
-    assert nginx[4].startswith("0.26") or nginx[4].startswith("0.27")
-    assert nginx[-1] == "met" and row(ours, "caddy")[-1] == "missed"  # 180 µs against 165
-    # 44 µs + granian's own over its own + 3 × 10 µs
-    cost = fabricated_runs.COSTS["granian", "asgi"]
-    found = float(row(whole, "granian asgi")[3].split()[0])
-    assert found == pytest.approx((cost + 44) / (cost + 30), rel=0.03)
+def test_other_broken_rules_give_no_figure_at_all_and_the_row_stays(tmp_path: Path) -> None:
+    restarted = {"rule": "restarted", "reason": "the container was started again"}
+    lines = [
+        make_record("granian", "asgi", "direct", mode, number, invalid=[restarted, SATURATED])
+        for mode in ("rate", "ceiling")
+        for number in range(5)
+    ]
+    html, markdown = write_report(make_run(tmp_path / "run", lines))
+    assert markdown.count("| granian asgi | invalid: restarted, generator |") == 5
+    assert "restarted: the container was started again" in markdown and "no window counts" in html
+    assert not re.search(r"\| 0(\.0+)? ", markdown)
 
 
-def test_a_bar_is_met_or_missed_only_where_the_interval_says_so() -> None:
-    assert findings.bar(Interval(0.2, 0.25, 0.29, 5), 0.3) == "met"
-    assert findings.bar(Interval(0.31, 0.35, 0.4, 5), 0.3) == "missed"
-    assert findings.bar(Interval(0.2, 0.25, 0.31, 5), 0.3).startswith("open")
-    assert findings.bar(None, 0.3) == "not measured"
+def test_a_cell_that_is_not_measured_stays_with_its_reason(tmp_path: Path) -> None:
+    lines = [make_record("granian", "asgi", "direct", "rate", number) for number in range(5)]
+    cell = {name: lines[0][name] for name in Cell._fields}
+    lines.append({**cell, "server": "daphne", "unmeasured": "fails the contract: HEAD | <GET>"})
+    html, markdown = write_report(make_run(tmp_path / "run", lines))
+    assert "| daphne asgi | not measured |" in markdown and "fails the contract: HEAD \\| <GET> |" in markdown
+    assert "fails the contract: HEAD | &lt;GET&gt;" in html and "a &lt;CPU&gt;" in html
+
+
+def test_equal_rows_tie_in_the_answer_and_share_a_letter(tmp_path: Path) -> None:
+    source = random.Random(3)  # noqa: S311
+    lines = []
+    for (server, pair), cost in {
+        ("granian", ""): 1.0,
+        ("granian", "A/A"): 1.0,
+        ("uvicorn", ""): 1.01,
+        ("daphne", ""): 2.0,
+    }.items():
+        for number in range(5):
+            cpu = {"app": 450e-4 * cost * source.lognormvariate(0, 0.05), "proxy": 0.0, "generator": 0.03}
+            lines.append(make_record(server, "asgi", "direct", "ceiling", number, cpu=cpu, pair=pair))
+    _, markdown = write_report(make_run(tmp_path / "run", lines))
+    rows = dict(re.findall(r"\| (\w+) asgi \| \S+ \(\S+\)(.*?) \|", markdown.partition("#### How many")[0]))
+    assert rows["granian"] == rows["uvicorn"] == " a" and rows["daphne"] == ""
+    assert re.search(
+        r"least \S+ µs \((granian|uvicorn) asgi, tied with (granian|uvicorn) asgi\), most \S+ µs \(daphne asgi\)",
+        markdown,
+    )
+
+
+def test_an_interrupted_run_with_one_window_is_reported_as_such(tmp_path: Path) -> None:
+    lines = [make_record("granian", "asgi", "nginx", "rate", 0)]
+    html, markdown = write_report(make_run(tmp_path / "run", lines, interrupted=True, windows=255))
+    for text in (html, markdown):
+        assert "Interrupted: 1 of 255 windows were measured" in text
+    assert "150 (one round)" in markdown and "100 + 50.0" in markdown and "At most 1 round a cell" in markdown
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    html, markdown = write_report(make_run(tmp_path / "run", make_default_run(1, 0.03)))
+    assert not re.search(r"<script|<link|<img|\bsrc=|\bhref=.[^#]|@import|url\(|https?:", html)
+    assert "prefers-color-scheme: dark" in html and html.count("<svg") == 10  # three times three panels, and memory's
+    assert "own answer 10" in html and "A/A" in markdown
+    for heading in ("What does a request cost?", "Invalid windows", "Noise floor", "Parity", "Method"):
+        assert re.search(rf"^## {re.escape(heading)}", markdown, re.MULTILINE)
+        assert re.search(rf"<h2[^>]*>{re.escape(heading)}", html)
+    for question in (*(question.text.format(rate="300") for question in QUESTIONS), "What do app and NGINX cost"):
+        assert f"#### {question}" in markdown and f"<h4>{question}" in html
+
+
+def test_labels_do_not_overlap() -> None:
+    for low, high in ((10, 1300), (900, 29000), (0.4, 12), (26, 53), (99, 101), (1, 1e6), (0.97, 1.13)):
+        axis = Axis(low, high)
+        labels = [(axis.at(tick) * PLOT, len(f"{tick:,g}") * CHARACTER) for tick in axis.find_ticks()]
+        assert len(labels) >= 2, (low, high)
+        for (x1, width1), (x2, width2) in itertools.pairwise(labels):
+            assert x2 - x1 > (width1 + width2) / 2, (low, high)
+
+
+def test_a_reason_and_the_line_of_the_own_answer_do_not_overlap(tmp_path: Path) -> None:
+    broken = [{"rule": "restart", "reason": "a container ended 1 time"}]
+    lines = [
+        make_record(server, "asgi" * (server != "none"), "nginx", "ceiling", number, invalid=broken * is_broken)
+        for server, is_broken in (("granian", False), ("uvicorn", True), ("none", False))
+        for number in range(5)
+    ]
+    html, _ = write_report(make_run(tmp_path / "run", lines))
+    panel = html.partition("<svg")[2].partition("</svg>")[0]
+    reason = re.search(r'<text x="[\d.]+" y="([\d.]+)"[^>]*class="why">invalid: restart<', panel)
+    baseline = re.findall(r'<line x1="[\d.]+" y1="([\d.]+)" x2="[\d.]+" y2="([\d.]+)" class="baseline"/>', panel)
+    assert reason and baseline
+    assert not any(float(top) < float(reason[1]) < float(bottom) for top, bottom in baseline)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0351, "0.035"),
+        (1.234, "1.23"),
+        (9.99, "9.99"),
+        (34.56, "34.6"),
+        (123.4, "123"),
+        (26345.0, "26\u202f300"),
+        (0, "0"),
+    ],
+)
+def test_a_figure_has_three_digits(value: float, text: str) -> None:
+    assert wording.format_number(value) == text
 
 
 def test_a_scenario_without_servers_has_a_column_for_each_proxy(tmp_path: Path) -> None:
     lines = [
-        window("none", "", proxy, mode, one, scenario="static", peak={"proxy": 9 * 2**20})
-        for proxy, mode, one in itertools.product(("nginx", "caddy"), ("rate", "ceiling"), range(5))
+        make_record("none", "", proxy, mode, number, scenario="static", memory_peak={"proxy": 9 * 2**20})
+        for proxy, mode, number in itertools.product(("nginx", "caddy"), ("rate", "ceiling"), range(5))
     ]
-    _, markdown = written(made(tmp_path / "run", lines))
-    assert "| nginx by itself, µs |" in markdown and "Caddy by itself: the least is 50.0 µs" in markdown
+    _, markdown = write_report(make_run(tmp_path / "run", lines))
+    assert "| nginx's own answer, µs |" in markdown and "Caddy's own answer: least 50.0 µs" in markdown
     assert "How much memory" not in markdown
 
 
-def test_rows_say_what_tells_them_apart(run: Run) -> None:
-    _, markdown = written(run)
+def test_rows_say_what_tells_them_apart(tmp_path: Path) -> None:
+    _, markdown = write_report(make_run(tmp_path / "run", make_findings_run()))
     assert "| granian asgi HTTP/1.1 |" in markdown and "| granian asgi HTTP/3 |" in markdown
     assert "| granian asgi bare |" in markdown and "| granian asgi fastapi |" in markdown
     assert "| granian asgi 1 worker |" in markdown and "| granian asgi 2 workers |" in markdown
 
 
-def test_several_users_of_a_scenario_are_sub_headings_and_every_question_has_an_answer(run: Run) -> None:
-    html, markdown = written(run)
-    assert re.search(r"^### Wait10: 10 ms: at most", markdown, re.MULTILINE)
-    assert re.search(r'<li><a href="#slow">.*</a> Up to 0 slow clients: gunicorn wsgi direct', html)  # at a glance
-    for section in page.sections(run):
-        assert all(part.answer for part in section.parts if part.question), section.heading
-
-
-def test_a_whole_run_has_no_special_part_without_its_cells(tmp_path: Path) -> None:
-    names = [*findings.FIRST, *findings.AFTER]
-    lines = [window("granian", "asgi", "direct", "rate", 0, scenario=name, warm={}) for name in names]
-    run = made(tmp_path / "run", lines)
-    assert [own(run, name) for name in names] == [[] for _ in names]
-    assert written(run)
-
-
 def test_memory_is_told_after_warm_up_at_most_and_for_each_worker(tmp_path: Path) -> None:
     lines = [
-        window("granian", "asgi", "direct", "ceiling", one, workers=workers) for one in range(5) for workers in (1, 2)
+        make_record("granian", "asgi", "direct", "ceiling", number, workers=workers)
+        for number in range(5)
+        for workers in (1, 2)
     ]
-    _, markdown = written(made(tmp_path / "run", lines))
+    _, markdown = write_report(make_run(tmp_path / "run", lines))
     table = markdown.partition("#### How much memory")[2]
     assert "| after warm-up, MiB | at most, MiB | at most, for each worker |" in table
     assert re.search(r"\| granian asgi 2 workers \| 38\.0 \(\S+\) \| 42\.0 \(\S+\) \S \| 21\.0 \|", table)
 
 
 def test_cpu_time_survives_a_busy_machine_up_to_half_of_it_and_throughput_does_not(tmp_path: Path) -> None:
-    busy = {"gate": "machine", "why": "others used much of the stack's cores"}
-    for host, cost in ((0.4, "| granian asgi | 100 (100–100) * |"), (0.6, "| granian asgi | gated: machine |")):
-        lines = [window("granian", "asgi", "direct", "ceiling", one, host=host, gates=[busy]) for one in range(5)]
-        _, markdown = written(made(tmp_path / str(host), lines))
+    busy = {"rule": "machine", "reason": "others used much of the stack's cores"}
+    for others, cost in ((0.4, "| granian asgi | 100 (100–100) * |"), (0.6, "| granian asgi | invalid: machine |")):
+        lines = [
+            make_record("granian", "asgi", "direct", "ceiling", number, others=others, invalid=[busy])
+            for number in range(5)
+        ]
+        _, markdown = write_report(make_run(tmp_path / str(others), lines))
         first, _, rest = markdown.partition("#### How many requests a second")
-        assert cost in first and "| granian asgi | gated: machine |" in rest.partition("####")[0]
-
-
-# What others published
-
-
-def ceilings(tmp_path: Path, rates: dict[tuple[str, str], float], **more: Any) -> Run:
-    """A run of hello, direct, with these requests a second, 1 % apart."""
-    lines = [
-        window(*pair, "direct", "ceiling", one, requests=round(1.5 * rate * (1 + one / 400)), **more)
-        for (pair, rate), one in itertools.product(rates.items(), range(5))
-    ]
-    return made(tmp_path / "run", lines)
-
-
-def test_a_published_ratio_is_contradicted_where_the_interval_leaves_it_out(tmp_path: Path) -> None:
-    run = ceilings(tmp_path, {("gunicorn", "asgi"): 7600, ("uvicorn", "asgi"): 26000, ("granian", "asgi"): 79300})
-    part = published.part(run)
-    assert part
-    found = {(line[0], line[1]): line[3] for line in part.tables[0].lines}
-    assert found["gunicorn asgi ÷ uvicorn asgi", "at least 0.95"] == "contradicts"
-    assert found["granian asgi ÷ uvicorn asgi", "3.05"] == "agrees"
-    assert found["granian asgi ÷ uvicorn asgi", "1.17"] == "contradicts"
-    assert not any(line[0].startswith("granian wsgi") for line in part.tables[0].lines)
-    assert part.answer == "2 of 3 are contradicted under our conditions." and "16 kept connections" in part.text
-
-
-def test_reaching_more_than_was_promised_is_no_contradiction(tmp_path: Path) -> None:
-    part = published.part(ceilings(tmp_path, {("gunicorn", "asgi"): 30000, ("uvicorn", "asgi"): 26000}))
-    assert part and [line[3] for line in part.tables[0].lines] == ["agrees"]
-
-
-def test_a_saturated_generator_leaves_a_published_ratio_open_or_contradicts_it(tmp_path: Path) -> None:
-    lines = [window("granian", "asgi", "direct", "ceiling", one, requests=60000, gates=[SATURATED]) for one in range(5)]
-    lines += [window("uvicorn", "asgi", "direct", "ceiling", one, requests=30000) for one in range(5)]
-    part = published.part(made(tmp_path / "run", lines))
-    assert part and {line[1]: line[2:4] for line in part.tables[0].lines} == {
-        "3.05": ["≥ 2.00", "open"],
-        "1.17": ["≥ 2.00", "contradicts"],
-    }
-
-
-def test_the_default_run_is_put_beside_what_others_published(tmp_path: Path) -> None:
-    _, markdown = written(made(tmp_path / "run", default(1, 0.02)))
-    assert "## Against what others published" in markdown and "Granian's benchmarks/vs.md" in markdown
-    assert records.JUDGED[0] == ("ceiling", records.COST)
-
-
-# The reference run
-
-
-def test_the_readme_shows_what_the_reference_run_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "docs/bench"
-    monkeypatch.setattr(docs, "BENCH", folder)
-    assert docs.bench() == "" and "µs" not in docs.servers()  # as long as there is none
-    reference.take(made(tmp_path / "2026-11-22-default", default(1, 0.02)), folder)
-    reference.write(folder)
-    monkeypatch.setattr(docs, "ROOT", tmp_path)
-    shown = docs.bench()
-    assert shown.startswith("![CPU time") and "](docs/bench/cost.svg)\nDirect: the least is 3" in shown
-    assert shown.endswith("; [everything](docs/bench/report.md))") and "2 cores (a <CPU>)" in shown
-    monkeypatch.undo()
-    monkeypatch.setattr(docs, "BENCH", folder)
-    rows = dict(re.findall(r"^\| \[`(\w+)`\].*\| asgi \|.* \| (.*?) \|$", docs.servers(), re.MULTILINE))
-    assert re.fullmatch(r"\d\S+ · \d\S+ · \d\S+", rows["granian"])
-    assert "µs a request: direct, nginx, caddy" in docs.servers()
-    assert sum(file.stat().st_size for file in folder.iterdir()) < reference.MOST
-    assert sorted(file.name for file in folder.iterdir()) == FILES
-
-
-FILES = ["cost.svg", "machine.json", "report.md", "runs.jsonl", "summary.json"]
-
-
-def test_what_is_committed_of_the_reference_run_follows_from_its_records(tmp_path: Path) -> None:
-    folder = docs.BENCH
-    if not folder.is_dir():  # before the first reference run: nothing may pretend to be one
-        assert "docs/bench" not in (ROOT / "README.md").read_text()
-        return
-    for name in ("runs.jsonl", "machine.json"):
-        shutil.copy2(folder / name, tmp_path)
-    reference.write(tmp_path)
-    for name in FILES:
-        assert (folder / name).read_text() == (tmp_path / name).read_text(), name
-
-
-def test_a_short_readme_is_read() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
-
-
-def test_no_reference_is_taken_of_a_run_that_is_not_whole(tmp_path: Path) -> None:
-    broken = made(tmp_path / "broken", default(1, 0.02), interrupted=True)
-    with pytest.raises(Problem, match=r"^broken was interrupted: `make bench RUN=broken` finishes it$"):
-        reference.take(broken, tmp_path / "out")
-    other = made(tmp_path / "other", fabricated_runs.special())
-    with pytest.raises(Problem, match=r"^other has no ceilings of hello"):
-        reference.take(other, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_picture_stands_alone_in_light_and_dark(tmp_path: Path) -> None:
-    drawn = reference.picture(made(tmp_path / "run", default(1, 0.02)))
-    assert "prefers-color-scheme: dark" in drawn and 'xmlns="http://www.w3.org/2000/svg"' in drawn
-    assert not re.search(r"<script|@import|href|url\(", drawn)
-    tree = ElementTree.fromstring(drawn)  # noqa: S314 - our own
-    texts = [one.text for one in tree.iter("{http://www.w3.org/2000/svg}text")]
-    assert "gunicorn-uvicorn asgi" in texts and {"direct", "nginx", "caddy"} <= set(texts)
-    shapes = Counter(one.get("class") for one in tree.iter() if one.get("class", "").startswith("way"))
-    assert shapes == dict.fromkeys(("way0", "way1", "way2"), len(fabricated_runs.COSTS) + 1)  # one in the legend
+        assert cost in first and "| granian asgi | invalid: machine |" in rest.partition("####")[0]
 
 
 def test_a_report_is_made_anew_by_name_or_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made(tmp_path / "one", default(1, 0.02, servers=1))
+    make_run(tmp_path / "one", make_default_run(1, 0.02, servers=1))
     page.main({"RUN": str(tmp_path / "one")})
     assert str(tmp_path / "one/report.html") in capsys.readouterr().out
     monkeypatch.setattr(records, "RESULTS", tmp_path)
@@ -285,6 +209,10 @@ def test_a_report_is_made_anew_by_name_or_path(
 
 
 def test_every_file_of_the_bench_has_its_line() -> None:
-    told = (ROOT / "loadtests/README.md").read_text()
-    files = [file.name for file in (ROOT / "loadtests").iterdir() if file.is_file() and file.suffix != ".md"]
-    assert [name for name in files if name != "__init__.py" and f"`{name}`" not in told] == []
+    folders = [ROOT / "loadtests", *(file.parent for file in (ROOT / "loadtests").glob("*/README.md"))]
+    for folder in folders:
+        text = (folder / "README.md").read_text()
+        if folder.name == "scenarios":  # the folder is the list
+            continue
+        names = [file.name for file in folder.iterdir() if file.is_file() and file.suffix != ".md"]
+        assert [name for name in names if name != "__init__.py" and f"`{name}`" not in text] == [], folder.name

@@ -15,34 +15,31 @@ from typing import Any
 import pytest
 
 from loadtests.analysis.records import RESULTS
-from loadtests.run import plan
-from loadtests.run.contract_check import Fit
-from loadtests.run.testbed import Testbed
-from loadtests.run.windows import windows
-from loadtests.window import NO_SERVER, Cell
-from stack import ROOT
+from loadtests.generator.orders import Observation, Order
+from loadtests.run.contract_check import ContractChecks
+from loadtests.run.testbed import GENERATOR, Testbed
+from loadtests.run.variables import VARIABLES, list_stock_routes, read_plan
+from loadtests.run.windows import measure_windows
+from loadtests.window import NO_SERVER, Cell, Window, read_window
+from stack import ROOT, proxies
+from tests.support.engine import client, exec_in, inspect
 
 pytestmark = pytest.mark.timeout(300)
 CELL = Cell("hello", "granian", "asgi", "bare", "nginx", 1, 8, mode="rate")
 CEILING = CELL._replace(mode="ceiling")
 KILL_WORKERS = """
 import os
-for one in filter(str.isdigit, os.listdir("/proc")):
-    parent = open(f"/proc/{one}/stat").read().rpartition(")")[2].split()[1]
-    if int(parent) > 1 and int(one) != os.getpid():
-        os.kill(int(one), 9)
+for process in filter(str.isdigit, os.listdir("/proc")):
+    parent = open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[1]
+    if int(parent) > 1 and int(process) != os.getpid():
+        os.kill(int(process), 9)
 """
-
-
-def docker(*arguments: str) -> str:
-    """What the engine says."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 @contextlib.contextmanager
 def bench(*variables: str) -> Iterator["subprocess.Popen[str]"]:
-    """`make bench` as one types it, in a group of its own."""
-    environ = {name: value for name, value in os.environ.items() if name not in plan.VARIABLES}
+    """`make bench` as a user types it, in a process group of its own."""
+    environ = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     command = ["make", "bench", *variables]
     with subprocess.Popen(
         command,
@@ -56,9 +53,18 @@ def bench(*variables: str) -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
-def left() -> bool:
+def is_anything_left() -> bool:
     """Whether anything is left of the bench's project."""
     return Testbed([]).compose.exists()
+
+
+def test_every_part_has_its_cores_and_publishes_no_port() -> None:
+    testbed = Testbed([*proxies.names(), *list_stock_routes()])
+    services = testbed.compose.services
+    for name in ("app", *testbed.proxies, *testbed.stock):
+        assert services[name]["cpuset"] == ",".join(map(str, testbed.stack_cores)), name
+        assert services[name]["restart"] == "no" and "ports" not in services[name], name
+    assert services[GENERATOR]["cpuset"] == ",".join(map(str, testbed.generator_cores))
 
 
 def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
@@ -72,9 +78,9 @@ def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
                 if "2 of 4 starts" in line:
                     os.killpg(process.pid, signal.SIGINT)
                     break
-            said = process.stdout.read()
-        assert folder and f"make bench RUN={folder.name}` goes on" in said and "Traceback" not in said
-        assert process.returncode != 0 and not left()
+            output = process.stdout.read()
+        assert folder and f"make bench RUN={folder.name}` goes on" in output and "Traceback" not in output
+        assert process.returncode != 0 and not is_anything_left()
         kept = (folder / "runs.jsonl").read_text()
         assert 4 <= len(kept.splitlines()) < 8
         assert "Interrupted" in (folder / "report.html").read_text()
@@ -82,14 +88,14 @@ def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
         with (folder / "runs.jsonl").open("a") as file:
             file.write('{"scenario": "hel')  # a run that was killed while it wrote
         with bench(f"RUN={folder.name}") as process:
-            said = process.communicate()[0]
-        assert process.returncode == 0, said
-        whole = (folder / "runs.jsonl").read_text()
-        assert whole.startswith(kept) and len(whole.splitlines()) == 8
-        windows = [json.loads(line) for line in whole.splitlines()]
-        assert len({(*(one[name] for name in Cell._fields), one["round"]) for one in windows}) == 8
+            output = process.communicate()[0]
+        assert process.returncode == 0, output
+        lines = (folder / "runs.jsonl").read_text()
+        assert lines.startswith(kept) and len(lines.splitlines()) == 8
+        windows = [read_window(json.loads(line)) for line in lines.splitlines()]
+        assert len({(window.cell, window.round) for window in windows}) == 8
         assert "Interrupted" not in (folder / "report.html").read_text()
-        assert not left()
+        assert not is_anything_left()
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -98,12 +104,12 @@ def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
     """The bench's own stack, with NGINX in front."""
-    one = Testbed(["nginx"])
+    testbed = Testbed(["nginx"])
     try:
-        one.start()
-        yield one
+        testbed.start_all()
+        yield testbed
     finally:
-        one.stop()
+        testbed.stop()
 
 
 @pytest.fixture(scope="module")
@@ -114,73 +120,64 @@ def served(testbed: Testbed) -> Testbed:
 
 
 def serve(testbed: Testbed) -> None:
-    """Granian anew, found by NGINX."""
+    """Starts Granian anew, and waits until NGINX reaches it."""
     testbed.serve("granian", "asgi", "bare", 1, 8)
-    Fit(testbed).wait("nginx")
+    ContractChecks(testbed).wait_for_route("nginx")
 
 
-def measured(
-    testbed: Testbed, *cells: Cell, fault: Callable[[], Any] = lambda: None, rate: str = ""
-) -> list[dict[str, Any]]:
-    """The windows of some cells. The fault happens in the middle of the first."""
-    found: list[dict[str, Any]] = []
-    given = {"RATE": rate} if rate else {}
-    ask, done = testbed.load, threading.Event()
+def measure(testbed: Testbed, *cells: Cell, fault: Callable[[], Any] = lambda: None, rate: str = "") -> list[Window]:
+    """The windows of some cells. The fault happens in the middle of the first window."""
+    plan = read_plan({"RATE": rate} if rate else {}, 1)
+    measure_order, has_begun = testbed.measure, threading.Event()
 
-    def load(**wanted: Any) -> dict[str, Any]:
-        if wanted["seconds"] > 0.5 and not done.is_set():  # a window, not the warm-up
-            done.set()
+    def measure_with_fault(order: Order) -> tuple[Observation, float]:
+        if order.seconds > 0.5 and not has_begun.is_set():  # a window, not the warm-up
+            has_begun.set()
             threading.Timer(0.4, fault).start()
-        return ask(**wanted)
+        return measure_order(order)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(testbed, "load", load)
-        found.extend(windows(testbed, list(cells), plan.read(given, 1)))
-    return found
-
-
-def names(window: dict[str, Any]) -> set[str]:
-    """The gates of a window."""
-    return {gate["gate"] for gate in window["gates"]}
+        patched.setattr(testbed, "measure", measure_with_fault)
+        return list(measure_windows(testbed, list(cells), plan))
 
 
 def test_a_window_without_fault_says_what_a_request_cost_each_part(served: Testbed) -> None:
-    rate, ceiling = measured(served, CELL, CEILING)
+    rate, ceiling = measure(served, CELL, CEILING)
     for window in (rate, ceiling):
-        assert not names(window) - {"machine", "generator", "rate"}  # what else runs here is not this test's
-        assert window["errors"] == {}
-        assert all(1e-6 < window["cpu"][part] / window["requests"] < 0.1 for part in ("app", "proxy", "generator"))
-        assert window["cpu"]["engine"] >= 0
-        assert window["peak"]["app"] >= window["memory"]["app"] > 10e6
-    assert rate["latency"]["p50"] <= rate["latency"]["p99"] <= rate["latency"]["p99.9"]
-    assert ceiling["requests"] > rate["requests"]
+        assert not window.rules - {"machine", "generator", "rate"}  # what else runs here does not matter to this test
+        assert window.errors == {}
+        assert all(1e-6 < window.cpu[part] / window.requests < 0.1 for part in ("app", "proxy", "generator"))
+        assert window.cpu["engine"] >= 0
+        assert window.memory_peak["app"] >= window.memory["app"] > 10e6
+    assert rate.latency["p50"] <= rate.latency["p99"] <= rate.latency["p99.9"]
+    assert ceiling.requests > rate.requests
 
 
 def test_a_generator_that_cannot_send_more_is_marked(testbed: Testbed) -> None:
-    with busy(testbed.generator[-1]):  # it has little, whatever else runs here
-        (window,) = measured(testbed, Cell("hello", NO_SERVER, proxy="nginx", mode="rate"), rate="100000")
-    assert {"generator", "rate"} <= names(window)
-    assert window["requests"] / window["seconds"] < 98_000
+    with busy(testbed.generator_cores[-1]):  # so the generator has little CPU time, whatever else runs here
+        (window,) = measure(testbed, Cell("hello", NO_SERVER, route="nginx", mode="rate"), rate="100000")
+    assert {"generator", "rate"} <= window.rules
+    assert window.requests / window.seconds < 98_000
 
 
 def test_a_window_with_errors_is_marked(served: Testbed) -> None:
-    (window,) = measured(served, CELL, fault=lambda: docker("exec", served.app, "python3", "-c", KILL_WORKERS))
-    (errors,) = [gate for gate in window["gates"] if gate["gate"] == "errors"]
-    assert sum(window["errors"].values()) > 0 and f"{sum(window['errors'].values())} of " in errors["why"]
+    (window,) = measure(served, CELL, fault=lambda: exec_in(served.app, "python3", "-c", KILL_WORKERS))
+    (errors,) = [invalidity for invalidity in window.invalid if invalidity.rule == "errors"]
+    assert sum(window.errors.values()) > 0 and f"{sum(window.errors.values())} of " in errors.reason
 
 
 def test_a_container_that_the_kernel_holds_back_is_marked(testbed: Testbed) -> None:
     serve(testbed)
-    docker("update", "--cpus", "0.1", testbed.app)
-    (window,) = measured(testbed, CEILING)
-    assert "throttled" in names(window)
+    client().api.update_container(testbed.app, cpu_period=100_000, cpu_quota=10_000)
+    (window,) = measure(testbed, CEILING)
+    assert "throttled" in window.rules
 
 
 def test_another_busy_process_is_marked(testbed: Testbed) -> None:
     serve(testbed)
-    with busy(testbed.stack[0]):
-        (window,) = measured(testbed, CELL)
-    assert "machine" in names(window)
+    with busy(testbed.stack_cores[0]):
+        (window,) = measure(testbed, CELL)
+    assert "machine" in window.rules
 
 
 @contextlib.contextmanager
@@ -196,6 +193,6 @@ def busy(core: int) -> Iterator[None]:
 def test_a_container_that_ends_is_marked(testbed: Testbed) -> None:
     serve(testbed)
     app = testbed.app
-    (window,) = measured(testbed, CELL, fault=lambda: docker("kill", app))
-    assert {"restart", "errors"} <= names(window)
-    assert docker("inspect", "--format", "{{.State.Running}}", app).strip() == "false"
+    (window,) = measure(testbed, CELL, fault=lambda: client().api.kill(app))
+    assert {"restart", "errors"} <= window.rules
+    assert inspect(app)["State"]["Running"] is False

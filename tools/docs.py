@@ -1,6 +1,6 @@
-"""The generated parts of the documentation: what scripts, locks and the contract say, as tables.
+"""The generated parts of the documentation: tables made from scripts, locks, records and the contract.
 
-`make docs` writes them between `<!-- name -->` and `<!-- /name -->`; a test fails while they are out of date.
+`make docs` writes each part between `<!-- name -->` and `<!-- /name -->`. A test fails while a part is out of date.
 """
 
 import json
@@ -10,9 +10,10 @@ from typing import Any
 
 from apps import contract, serve
 from stack import ROOT, Problem, proxies
-from tools import claims
+from tools.claims import page
+from tools.markdown import table
 
-TESTS_NOTE = ROOT / ".cache/tests.json"  # left by a whole run that passed
+TESTS_NOTE = ROOT / ".cache/tests.json"  # a whole run of the tests that passes writes this file
 TESTS_RECORD = ROOT / "docs/tests.json"
 BENCH = ROOT / "docs/bench"  # the reference run: `make reference` writes it
 
@@ -25,24 +26,24 @@ def releases() -> dict[str, str]:
 
 
 def pinned(server: str) -> str:
-    """The release that a server's name stands for."""
-    first = server.split("-")[0].replace("_", "-")
-    return releases().get(first, "of Python 3.14")
+    """The pinned release of a server's distribution: `gunicorn-sync` runs gunicorn."""
+    distribution = server.split("-")[0].replace("_", "-")
+    return releases().get(distribution, "of Python 3.14")
 
 
 def servers() -> str:
-    """One row a server and interface: its release, its worker model, how many differences are named, what it costs."""
+    """A row for each server and interface: release, worker model, number of named differences, cost."""
     rows, measured = [], reference()
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
             facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
-            named = [one for one in contract.DIFFERENCES if (one.server, one.interface) == (server, interface)]
+            differences = sum((item.server, item.interface) == (server, interface) for item in contract.DIFFERENCES)
             script = f"[`{server}`](apps/servers/{interface}/{server}.sh)"
             costs = measured.get("costs", {}).get(f"{server} {interface}", ["–"])
             more = [" · ".join(costs)] if measured else []
-            rows.append([script, pinned(server), interface, facts["workers"], str(len(named) or "–"), *more])
-    more = [f"µs a request: {', '.join(measured['ways'])}"] if measured else []
-    return claims.table(["`SERVER=`", "release", "`INTERFACE=`", "workers", "named differences", *more], rows)
+            rows.append([script, pinned(server), interface, facts["workers"], str(differences or "–"), *more])
+    more = [f"µs a request: {', '.join(measured['routes'])}"] if measured else []
+    return table(["`SERVER=`", "release", "`INTERFACE=`", "workers", "named differences", *more], rows)
 
 
 def reference() -> dict[str, Any]:
@@ -52,37 +53,39 @@ def reference() -> dict[str, Any]:
 
 
 def bench() -> str:
-    """The reference run's picture, and its answer with the conditions; nothing while there is no such run."""
-    found = reference()
-    if not found:
+    """The reference run's picture, its answer, what each proxy adds, and the conditions; "" without such a run."""
+    summary = reference()
+    if not summary:
         return ""
     folder = BENCH.relative_to(ROOT)
-    shown = f"![CPU time per request of every server, directly and behind each proxy]({folder}/cost.svg)"
-    return f"{shown}\n{found['answer']} ({found['conditions']}; [everything]({folder}/report.md))"
+    picture = f"![CPU time per request of every server, directly and behind each proxy]({folder}/cost.svg)"
+    added = table(summary["added_columns"], summary["added"])
+    conditions = f"Conditions: {summary['conditions']}; [everything]({folder}/report.md)."
+    return f"{picture}\n{summary['answer']} {conditions}\n\n{added}"
 
 
 def differences() -> str:
-    """One row a named difference."""
+    """A row for each named difference."""
     rows = []
-    for one in contract.DIFFERENCES:
-        narrowed = (", ".join(one.apps), one.proxy, one.http and f"HTTP/{one.http}")
-        where = " ".join(filter(None, narrowed)) or "everywhere"
-        rows.append([one.server, one.interface, one.what, where, one.reason, one.source])
-    return claims.table(["server", "interface", "what differs", "where", "why", "upstream"], rows)
+    for item in contract.DIFFERENCES:
+        limits = (", ".join(item.apps), item.proxy, item.http and f"HTTP/{item.http}")
+        where = " ".join(filter(None, limits)) or "everywhere"
+        rows.append([item.server, item.interface, item.what, where, item.reason, item.source])
+    return table(["server", "interface", "what differs", "where", "why", "upstream"], rows)
 
 
 def duties() -> str:
-    """One row a duty that not every proxy has."""
+    """A row for each duty that some proxy lacks."""
     names = proxies.names()
     rows = []
     for duty, test in proxies.DUTIES.items():
         cells = [f"no: {proxies.lack(name, duty)}" if (name, duty) in proxies.LACKS else "yes" for name in names]
         rows.append([duty, *cells, f"`{test}`"])
-    return claims.table(["", *names, "shown by"], rows)
+    return table(["", *names, "shown by"], rows)
 
 
 def tests() -> str:
-    """What the last recorded whole run of the tests was."""
+    """The last recorded whole run of the tests, in a sentence."""
     note = json.loads(TESTS_RECORD.read_text())
     return (
         f"{note['passed']} tests passed in {note['minutes']} minutes on {note['cores']} cores "
@@ -91,14 +94,14 @@ def tests() -> str:
 
 
 PARTS = {
-    "README.md": {"servers": servers, "bench": bench, "claims": claims.summary, "tests": tests},
+    "README.md": {"servers": servers, "bench": bench, "claims": page.summary, "tests": tests},
     "docs/servers.md": {"differences": differences},
     "docs/proxies.md": {"duties": duties},
 }
 
 
 def render(name: str) -> str:
-    """A document with its generated parts made anew."""
+    """The text of a document, with its generated parts up to date."""
     text = (ROOT / name).read_text()
     for part, make in PARTS[name].items():
         opening, closing = f"<!-- {part} -->\n", f"\n<!-- /{part} -->"
@@ -111,11 +114,11 @@ def render(name: str) -> str:
 
 
 def write() -> None:
-    """Writes every generated part, from the last whole run of the tests if there was one here."""
+    """`make docs`: writes every generated part. Records the last whole run of the tests, if this checkout had one."""
     if TESTS_NOTE.is_file():
         shutil.copy2(TESTS_NOTE, TESTS_RECORD)
     for name in PARTS:
         (ROOT / name).write_text(render(name))
         print(f"docs: {name}")
-    claims.render()
-    print(f"docs: {claims.PAGE.relative_to(ROOT)}")
+    page.write()
+    print(f"docs: {page.FILE.relative_to(ROOT)}")

@@ -1,66 +1,74 @@
-"""`make lint`'s part that needs the built images: each proxy judges its own configuration.
+"""The part of `make lint` that needs the built images: each proxy checks its own configuration.
 
-What is checked is what runs: the files in the image, with certificates made for the purpose and thrown away.
+The check reads the files in the image. It uses certificates of its own, in a volume that is removed at the end.
 """
 
 import subprocess
 import uuid
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from stack import ROOT, Problem
 from stack.compose import Compose
 
+CERTS_GROUP = "10100"  # may read the private key
+NGINX_DUMP = ROOT / ".cache/nginx-T.conf"
 
-def lint() -> None:
-    """Runs every check; `Problem` names the first that fails, with what it said above."""
+
+def main() -> None:
+    """Runs every check; `Problem` names the first that fails, after its output."""
     compose = Compose()
     compose.run("config", "--quiet")
     print("lint: compose.yaml is valid")
-    services = compose.services
-    image = {name: service["image"] for name, service in services.items()}
+    images = {name: service["image"] for name, service in compose.services.items()}
     volume = f"stack-lint-{uuid.uuid4().hex[:8]}"
-    settings = {
-        **{name: value for one in compose.proxies() for name, value in services[one]["environment"].items()},
-        "DOMAIN": "localhost",
-        "CADDY_TLS": "/certs/fullchain.pem /certs/privkey.pem",
-    }
-    environment = [word for pair in settings.items() for word in ("--env", "=".join(pair).replace("$$", "$"))]
-    certs = ["--volume", f"{volume}:/certs", "--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in the container
-    run = ["docker", "run", "--rm", "--read-only", "--group-add", "10100", "--add-host", "app:127.0.0.1", *environment]
-    proxies = {name: [*run, *certs, *writable(compose.services[name]), image[name]] for name in compose.proxies()}
+    mounts = ["--volume", f"{volume}:/certs", "--tmpfs", "/tmp:mode=1777"]  # noqa: S108 - in the container
+    run = [*docker_run(read_environment(compose)), *mounts]
+    proxies = {name: [*run, *list_writable(compose.services[name]), images[name]] for name in compose.proxies()}
     try:
-        must("certificates can be made", *run, *certs, image["certs"])
-        for name, proxy in proxies.items():
-            must(f"{name} accepts its configuration", *proxy, *compose.check_command(name))
-        whole = must("", *proxies["nginx"], "-T")
-        for file in [
-            "Caddyfile",
-            *(str(path.relative_to(ROOT / "caddy")) for path in sorted((ROOT / "caddy/snippets").rglob("*.caddy"))),
-        ]:
-            must("", *proxies["caddy"], "fmt", "--diff", f"/etc/caddy/{file}")
+        check("certificates can be made", *run, images["certs"])
+        for name, command in proxies.items():
+            check(f"{name} accepts its configuration", *command, *compose.check_command(name))
+        nginx_configuration = check("", *proxies["nginx"], "-T")
+        for path in [ROOT / "caddy/Caddyfile", *sorted((ROOT / "caddy/snippets").rglob("*.caddy"))]:
+            check("", *proxies["caddy"], "fmt", "--diff", f"/etc/caddy/{path.relative_to(ROOT / 'caddy')}")
         print("lint: every Caddy file is formatted")
     finally:
         subprocess.run(["docker", "volume", "rm", "--force", volume], capture_output=True, check=False)
-    dump = ROOT / ".cache/nginx-T.conf"
-    dump.parent.mkdir(exist_ok=True)
-    dump.write_text(whole)
-    must("gixy finds no weakness in the NGINX configuration", str(ROOT / ".venv/bin/gixy"), str(dump))
+    NGINX_DUMP.parent.mkdir(exist_ok=True)
+    NGINX_DUMP.write_text(nginx_configuration)
+    check("gixy finds no weakness in the NGINX configuration", str(ROOT / ".venv/bin/gixy"), str(NGINX_DUMP))
 
 
-def writable(service: dict[str, Any]) -> list[str]:
-    """What a service may write, for `docker run`: its tmpfs, and volumes that are thrown away."""
-    volumes = [one["target"] for one in service["volumes"] if one["type"] == "volume" and one["target"] != "/certs"]
-    options = [("--tmpfs", one) for one in service["tmpfs"] if not one.startswith("/tmp:")]  # noqa: S108
-    return [word for pair in [*options, *(("--volume", one) for one in volumes)] for word in pair]
+def read_environment(compose: Compose) -> dict[str, str]:
+    """The environment of every proxy, for a site named localhost with certificates in /certs."""
+    services = compose.services
+    environment = {key: value for name in compose.proxies() for key, value in services[name]["environment"].items()}
+    return environment | {"DOMAIN": "localhost", "CADDY_TLS": "/certs/fullchain.pem /certs/privkey.pem"}
 
 
-def must(what: str, *command: str) -> str:
-    """Runs a check; what it printed on stdout, or `Problem` after showing everything."""
-    done = subprocess.run(command, cwd=Path(ROOT), capture_output=True, text=True, check=False)
+def docker_run(environment: Mapping[str, str]) -> list[str]:
+    """The start of a `docker run` command; `$$` is a dollar in Compose's own notation."""
+    words = [word for pair in environment.items() for word in ("--env", "=".join(pair).replace("$$", "$"))]
+    options = ["--rm", "--read-only", "--group-add", CERTS_GROUP, "--add-host", "app:127.0.0.1"]
+    return ["docker", "run", *options, *words]
+
+
+def list_writable(service: Mapping[str, Any]) -> list[str]:
+    """Options for `docker run`: a service's tmpfs, and an anonymous volume for each of its volumes but /certs."""
+    mounts = [mount for mount in service["tmpfs"] if not mount.startswith("/tmp:")]  # noqa: S108 - in the container
+    volumes = [volume["target"] for volume in service["volumes"] if volume["type"] == "volume"]
+    options = [("--tmpfs", mount) for mount in mounts]
+    options += [("--volume", target) for target in volumes if target != "/certs"]
+    return [word for option in options for word in option]
+
+
+def check(result: str, *command: str) -> str:
+    """Runs a command and returns its stdout. Prints `result` (unless empty) where it succeeds, else all its output."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stdout + done.stderr)
-        raise Problem(f"{what or ' '.join(command[-3:])}: no (see above)")
-    if what:
-        print(f"lint: {what}")
+        raise Problem(f"{result or ' '.join(command[-3:])}: no (see above)")
+    if result:
+        print(f"lint: {result}")
     return done.stdout

@@ -1,37 +1,34 @@
-"""Makes .venv, for tests and lint. Debian ships Python without what `venv` needs; there, it is installed."""
+"""Makes .venv, for tests and lint. Debian ships Python without its venv module, so the module is installed there."""
 
 import os
 import shutil
 import subprocess
 import sys
 
-from stack import ROOT, Problem, engine
+from stack import ROOT, Problem
+from stack.apt import apt
+
+FOLDER = ROOT / ".venv"
 
 
 def make() -> None:
     """Makes .venv with the Python that runs this; `Problem` says what is missing otherwise."""
-    folder = ROOT / ".venv"
-    if (folder / "bin/pip").exists():
+    if (FOLDER / "bin/pip").exists():
         return
-    done = create()
-    if (
-        done.returncode != 0
-        and os.geteuid() == 0
-        and shutil.which("apt-get")
-        and sys.executable.startswith("/usr/bin/")
-    ):
-        engine.apt("update", "-qq")
-        engine.apt("install", "-qq", "--no-install-recommends", "python3-venv")
-        done = create()
-    if done.returncode != 0:
-        shutil.rmtree(folder, ignore_errors=True)
+    made = run_venv()
+    if not made and os.geteuid() == 0 and shutil.which("apt-get") and sys.executable.startswith("/usr/bin/"):
+        apt("update", "-qq")
+        apt("install", "-qq", "--no-install-recommends", "python3-venv")
+        made = run_venv()
+    if not made:
+        shutil.rmtree(FOLDER, ignore_errors=True)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         raise Problem(
             f"{sys.executable} cannot make a virtual environment: install its venv module ({version}-venv on Debian)"
         )
 
 
-def create() -> subprocess.CompletedProcess[str]:
-    """Runs `python3 -m venv`."""
-    command = [sys.executable, "-m", "venv", "--clear", str(ROOT / ".venv")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run_venv() -> bool:
+    """Runs `python3 -m venv`; whether it succeeded."""
+    command = [sys.executable, "-m", "venv", "--clear", str(FOLDER)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

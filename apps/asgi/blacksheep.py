@@ -11,21 +11,21 @@ from apps import gateway, work
 
 
 async def respond(reply: work.Reply) -> Response:
-    """A handler's reply as a BlackSheep response, which takes type and length from its content."""
+    """Turns a handler's reply into a BlackSheep response. Its content object sets the type and the length."""
     if reply.delay:
         await asyncio.sleep(reply.delay)
     headers = {name.encode(): value.encode("latin-1") for name, value in reply.headers}
     kind, _ = headers.pop(b"content-type", b""), headers.pop(b"content-length", b"")
     content: Content | None = None
     if not isinstance(reply.body, bytes):
-        content = StreamedContent(kind, partial(work.async_chunks, reply.body))
+        content = StreamedContent(kind, partial(work.pace_async, reply.body))
     elif kind:
         content = Content(kind, reply.body)
     return Response(reply.status, list(headers.items()), content)
 
 
-def endpoint(handler: Any) -> Any:
-    """A handler as a BlackSheep request handler."""
+def make_endpoint(handler: Any) -> Any:
+    """Turns a handler into a BlackSheep request handler."""
 
     async def answer(request: Request) -> Response:
         value = (request.route_values or {}).get("value") or ""
@@ -34,17 +34,16 @@ def endpoint(handler: Any) -> Any:
     return answer
 
 
-async def unmatched(request: Request) -> Response:
-    """What the router did not find, in the contract's words."""
-    found = work.match(request.method, request.path)
-    return await respond(found if isinstance(found, work.Reply) else work.not_found())
+async def answer_unmatched(request: Request) -> Response:
+    """Answers a request that the router did not match, in the contract's words."""
+    return await respond(work.reply_unmatched(request.method, request.path))
 
 
 site = Application(router=Router())
 for route in work.ROUTES:
     for method in route.answers:
-        site.router.add(method, route.path, endpoint(route.handler))
-site.router.fallback = unmatched
+        site.router.add(method, route.path, make_endpoint(route.handler))
+site.router.fallback = answer_unmatched
 
 
 @site.router.ws(work.WEBSOCKET_PATH)

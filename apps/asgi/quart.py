@@ -9,17 +9,17 @@ from apps import gateway, work
 
 
 async def respond(reply: work.Reply) -> Response:
-    """A handler's reply as a Quart response."""
+    """Turns a handler's reply into a Quart response."""
     if reply.delay:
         await asyncio.sleep(reply.delay)
-    response = Response(reply.body if isinstance(reply.body, bytes) else work.async_chunks(reply.body), reply.status)
+    response = Response(reply.body if isinstance(reply.body, bytes) else work.pace_async(reply.body), reply.status)
     response.headers.clear()
     response.headers.extend(reply.headers)
     return response
 
 
-def view(handler: Any) -> Any:
-    """A handler as a Quart view."""
+def make_view(handler: Any) -> Any:
+    """Turns a handler into a Quart view."""
 
     async def answer(value: str = "") -> Response:
         body: Any = await request.get_data()
@@ -28,21 +28,19 @@ def view(handler: Any) -> Any:
     return answer
 
 
-async def unmatched(error: Exception) -> Response:
-    """What the router did not find, in the contract's words."""
-    found = work.match(request.method, request.path)
-    return await respond(found if isinstance(found, work.Reply) else work.not_found())
+async def answer_unmatched(error: Exception) -> Response:
+    """Answers a request that the router did not match, in the contract's words."""
+    return await respond(work.reply_unmatched(request.method, request.path))
 
 
 site = Quart(__name__, static_folder=None)
-# Defaults 16 MB, 60 s and (!) 60 s for the whole reply, which ends a longer stream: the proxies bound size and time.
+# The proxies limit size and time. Defaults: 16 MB, 60 s, and (!) 60 s for the whole reply, which ends a longer stream.
 site.config |= {"MAX_CONTENT_LENGTH": None, "BODY_TIMEOUT": None, "RESPONSE_TIMEOUT": None}
 for route in work.ROUTES:
-    path = route.path.replace("{", "<").replace("}", ">")
-    methods = list(route.methods)
-    site.add_url_rule(path, path, view(route.handler), methods=methods, provide_automatic_options=False)
-site.register_error_handler(404, unmatched)
-site.register_error_handler(405, unmatched)
+    options: dict[str, Any] = {"methods": list(route.methods), "provide_automatic_options": False}
+    site.add_url_rule(route.rule, route.rule, make_view(route.handler), **options)
+site.register_error_handler(404, answer_unmatched)
+site.register_error_handler(405, answer_unmatched)
 
 
 @site.websocket(work.WEBSOCKET_PATH)

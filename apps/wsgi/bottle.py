@@ -6,53 +6,55 @@ from typing import Any
 from bottle import Bottle, HTTPResponse, request
 
 from apps import gateway, work
-from apps.wsgi.bare import body_of
+from apps.wsgi.bare import read_body
 
 
 def respond(reply: work.Reply) -> HTTPResponse:
-    """A handler's reply as a Bottle response."""
+    """Turns a handler's reply into a Bottle response."""
     if reply.delay:
         time.sleep(reply.delay)
-    body = reply.body if isinstance(reply.body, bytes) else work.chunks(reply.body)
+    body = reply.body if isinstance(reply.body, bytes) else work.pace(reply.body)
     return HTTPResponse(body, reply.status, reply.headers)
 
 
-def view(handler: Any) -> Any:
-    """A handler as a Bottle callback.
+def make_view(handler: Any) -> Any:
+    """Turns a handler into a Bottle callback.
 
-    (!) `request.body` decodes a chunked body that the server has decoded already, and answers 400: the body comes
-    from the server's own stream. Bottle also decodes PATH_INFO in place; the handlers get it as the server sent it.
+    (!) `request.body` decodes a chunked body, but the server has decoded the body already, so Bottle answers 400.
+    Therefore the body is read from the server's stream. Bottle also decodes PATH_INFO in place, so the handlers get the
+    original path.
     """
 
     def answer(value: str = "") -> HTTPResponse:
         environ = {**request.environ, "PATH_INFO": request.environ["bottle.raw_path"]}
-        return respond(handler(work.Request(environ, body_of(environ), value)))
+        return respond(handler(work.Request(environ, read_body(environ), value)))
 
     return answer
 
 
-def unmatched(error: Any) -> HTTPResponse:
-    """What the router did not find, in the contract's words."""
-    found = work.match(request.method, request.path)
-    return respond(found if isinstance(found, work.Reply) else work.not_found())
+def answer_unmatched(error: Any) -> HTTPResponse:
+    """Answers a request that the router did not match, in the contract's words."""
+    return respond(work.reply_unmatched(request.method, request.path))
 
 
-def whole_path() -> None:
-    """(!) Bottle drops from a path what is not UTF-8: /%c0%afadmin is /admin to it, and to no proxy that guards /admin.
+def refuse_invalid_path() -> None:
+    """(!) Bottle drops the bytes of a path that are not UTF-8.
+
+    Bottle reads /%c0%afadmin as /admin, and the proxies do not. So such a path would pass the proxies' guard.
 
     Checked by: test_no_spelling_of_the_path_reaches_the_admin_area
     """
     try:
         request.environ["bottle.raw_path"].encode("latin-1").decode()
     except UnicodeDecodeError:
-        raise respond(work.not_found()) from None
+        raise respond(work.reply_not_found()) from None
 
 
 site = Bottle()
-site.add_hook("before_request", whole_path)
+site.add_hook("before_request", refuse_invalid_path)
 for route in work.ROUTES:
-    site.route(route.path.replace("{", "<").replace("}", ">"), list(route.methods), view(route.handler))
-site.error(404)(unmatched)
-site.error(405)(unmatched)
+    site.route(route.rule, list(route.methods), make_view(route.handler))
+site.error(404)(answer_unmatched)
+site.error(405)(answer_unmatched)
 
 app = gateway.Wsgi(site)

@@ -7,38 +7,26 @@ from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http.response import HttpResponseBase
 
 from apps import _django, gateway, work
-from apps.wsgi.bare import body_of
+from apps.wsgi.bare import read_body
 
 
-def view(handler: _django.Handler) -> Any:
-    """A handler as a synchronous Django view.
+def make_view(handler: _django.Handler) -> Any:
+    """Turns a handler into a synchronous Django view.
 
-    (!) `request.body` is empty where a body is chunked: the body comes from the server's own stream. Django also
-    decodes PATH_INFO in place; the handlers get it as the server sent it.
+    (!) `request.body` is empty where a body is chunked. Therefore the body is read from the server's stream.
+    Django also decodes PATH_INFO in place, so the handlers get the original path.
     """
 
     def answer(request: WSGIRequest, value: str = "") -> HttpResponseBase:
         environ = {**request.environ, "PATH_INFO": request.path_info.encode().decode("latin-1")}
-        reply = handler(work.Request(environ, body_of(environ), value))
+        reply = handler(work.Request(environ, read_body(environ), value))
         if reply.delay:
             time.sleep(reply.delay)
-        return _django.respond(request, reply, () if isinstance(reply.body, bytes) else work.chunks(reply.body))
+        return _django.respond(request, reply, () if isinstance(reply.body, bytes) else work.pace(reply.body))
 
     return answer
 
 
-class Request(WSGIRequest):
-    """A request with routes of its own: the settings, which both interfaces share, name none."""
-
-    urlconf = _django.urls(view)
-
-
-class Site(WSGIHandler):
-    """Django, and no middleware."""
-
-    request_class = Request
-
-
-site = Site()
+site = _django.make_site(WSGIHandler, WSGIRequest, make_view)
 
 app = gateway.Wsgi(site)

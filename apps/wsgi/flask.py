@@ -9,33 +9,31 @@ from apps import gateway, work
 
 
 def respond(reply: work.Reply) -> Response:
-    """A handler's reply as a Flask response."""
+    """Turns a handler's reply into a Flask response."""
     if reply.delay:
         time.sleep(reply.delay)
-    body = reply.body if isinstance(reply.body, bytes) else work.chunks(reply.body)
+    body = reply.body if isinstance(reply.body, bytes) else work.pace(reply.body)
     response = Response(body, reply.status)
     response.headers.clear()
     response.headers.extend(reply.headers)
     return response
 
 
-def view(handler: Any) -> Any:
-    """A handler as a Flask view."""
+def make_view(handler: Any) -> Any:
+    """Turns a handler into a Flask view."""
     return lambda value="": respond(handler(work.Request(request.environ, request.get_data(), value)))
 
 
-def unmatched(error: Exception) -> Response:
-    """What the router did not find, in the contract's words."""
-    found = work.match(request.method, request.path)
-    return respond(found if isinstance(found, work.Reply) else work.not_found())
+def answer_unmatched(error: Exception) -> Response:
+    """Answers a request that the router did not match, in the contract's words."""
+    return respond(work.reply_unmatched(request.method, request.path))
 
 
 site = Flask(__name__)
 for route in work.ROUTES:
-    path = route.path.replace("{", "<").replace("}", ">")
-    methods = list(route.methods)
-    site.add_url_rule(path, path, view(route.handler), methods=methods, provide_automatic_options=False)
-site.register_error_handler(404, unmatched)
-site.register_error_handler(405, unmatched)
+    options: dict[str, Any] = {"methods": list(route.methods), "provide_automatic_options": False}
+    site.add_url_rule(route.rule, route.rule, make_view(route.handler), **options)
+site.register_error_handler(404, answer_unmatched)
+site.register_error_handler(405, answer_unmatched)
 
 app = gateway.Wsgi(site)

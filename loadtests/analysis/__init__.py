@@ -1,1 +1,1 @@
-"""Reads the records of runs: what counts, how far figures can be trusted, and how two runs compare."""
+"""Reads the records of runs: which windows are valid, how far figures can be trusted, and how two runs compare."""

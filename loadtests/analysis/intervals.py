@@ -1,7 +1,7 @@
 """What a few noisy rounds allow one to say: medians, ratios, their 95 % intervals, ties. No random numbers.
 
-Times, counts and ratios are multiplied by noise, so everything is compared on a logarithmic scale. Verdicts err on the
-side of "tie": they need an interval that leaves 1 out and a difference beyond the noise floor.
+Noise multiplies times, counts and ratios, so everything is compared on a logarithmic scale. Verdicts err on the side of
+"tie": a verdict needs an interval without 1, and a difference beyond the noise floor.
 """
 
 import math
@@ -10,11 +10,12 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+Values = Mapping[Key, Mapping[int, float]]  # the values of each cell by round
 # Half the width of a 95 % interval for the mean of n normal values, in ranges of these values: Lord, "The use of range
 # in place of standard deviation in the t-test", Biometrika 34 (1947). At n = 5 it is 0.507: about minimum to maximum.
 LORD = {2: 6.353, 3: 1.304, 4: 0.717}
-ENOUGH = 8  # cells from which all their ratios say more than an A/A pair of five rounds
-EQUAL = 1.96  # standard deviations: 95 % of a normal distribution is within
+ENOUGH = 8  # cells: from here on, all their ratios together say more than an A/A pair of five rounds
+NORMAL_95 = 1.96  # standard deviations: 95 % of a normal distribution is within
 
 
 class Interval(NamedTuple):
@@ -37,36 +38,36 @@ def log(value: float) -> float:
 
 
 def bootstrap(values: Sequence[float]) -> list[tuple[float, int]]:
-    """The exact bootstrap distribution of the median: each possible one, ascending, with its count of n**n resamples.
+    """The exact bootstrap distribution of the median: each possible median, ascending, with its count of the resamples.
 
-    The m-th smallest of a resample is at most the k-th smallest value if at least m of n draws are: a binomial. For an
-    even n the median is the mean of two draws, whose joint distribution follows in the same way. Efron, "Bootstrap
-    methods: another look at the jackknife", Annals of Statistics 7 (1979), section 3; Maritz and Jarrett, "A note on
-    estimating the variance of the sample median", JASA 73 (1978).
+    There are n**n resamples. The m-th smallest value of a resample is at most the k-th smallest value if at least m of
+    n draws are: a binomial. For an even n the median is the mean of two draws, whose joint distribution follows in the
+    same way. Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979), section 3;
+    Maritz and Jarrett, "A note on estimating the variance of the sample median", JASA 73 (1978).
     """
     ordered, n = sorted(values), len(values)
     m = (n + 1) // 2
 
-    def at_most(k: int) -> int:
+    def count_at_most(k: int) -> int:
         return sum(math.comb(n, j) * k**j * (n - k) ** (n - j) for j in range(m, n + 1))
 
-    found = []
+    distribution = []
     for i in range(1, n + 1):
-        rest = at_most(i) - at_most(i - 1)
+        rest = count_at_most(i) - count_at_most(i - 1)
         for j in range(i + 1, n + 1) if n % 2 == 0 else ():
-            apart = math.comb(n, m) * (i**m - (i - 1) ** m) * ((n - j + 1) ** m - (n - j) ** m)
-            found.append(((ordered[i - 1] + ordered[j - 1]) / 2, apart))
-            rest -= apart
-        found.append((ordered[i - 1], rest))
-    return sorted(found)
+            count = math.comb(n, m) * (i**m - (i - 1) ** m) * ((n - j + 1) ** m - (n - j) ** m)
+            distribution.append(((ordered[i - 1] + ordered[j - 1]) / 2, count))
+            rest -= count
+        distribution.append((ordered[i - 1], rest))
+    return sorted(distribution)
 
 
-def median(values: Sequence[float]) -> Interval:
+def find_median(values: Sequence[float]) -> Interval:
     """The median of at least one positive value, with its 95 % interval.
 
-    From five values on it is the percentile interval of the exact bootstrap (five: minimum to maximum). Fewer values
-    bound nothing by their ranks alone (three: 75 %), so there the interval is Lord's, for normal logarithms; one value
-    has none: from 0 to infinity.
+    From five values on, the interval is the percentile interval of the exact bootstrap: of five values from the
+    smallest to the largest. The ranks of fewer values bound too little (of three values 75 %), so there the interval is
+    Lord's, for normal logarithms. One value has no interval: from 0 to infinity.
     """
     n, middle = len(values), statistics.median(values)
     if n == 1:
@@ -75,33 +76,33 @@ def median(values: Sequence[float]) -> Interval:
         logs = [math.log(value) for value in values]
         mean, half = statistics.fmean(logs), LORD[n] * (max(logs) - min(logs))
         return Interval(math.exp(mean - half), middle, math.exp(mean + half), n)
-    found = bootstrap(values)
-    return Interval(percentile(found), middle, percentile(found[::-1]), n)
+    distribution = bootstrap(values)
+    return Interval(find_limit(distribution), middle, find_limit(distribution[::-1]), n)
 
 
-def percentile(found: Sequence[tuple[float, int]]) -> float:
+def find_limit(distribution: Sequence[tuple[float, int]]) -> float:
     """The first value at which 2.5 % of a distribution are reached."""
-    total, seen = sum(count for _, count in found), 0
-    for value, count in found:
-        seen += count
-        if 40 * seen >= total:
+    total, reached = sum(count for _, count in distribution), 0
+    for value, count in distribution:
+        reached += count
+        if 40 * reached >= total:
             return value
     raise ValueError("an empty distribution")
 
 
-def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval:
+def pair_rounds(a: Mapping[int, float], b: Mapping[int, float]) -> Interval:
     """The ratio b / a of two cells of one run: the median over the rounds that both have.
 
-    Rounds are interleaved, hence blocks: what the machine does in a round, it does to both. Without two rounds in
-    common the cells are compared as those of two runs.
+    A round is a block: what the machine does in a round, it does to both cells. Without two rounds in common the cells
+    are compared as if they were of two runs.
     """
     common = a.keys() & b.keys()
     if len(common) < 2:
-        return unpaired(median(list(a.values())), median(list(b.values())))
-    return median([b[key] / a[key] for key in sorted(common)])
+        return divide(find_median(list(b.values())), find_median(list(a.values())))
+    return find_median([b[number] / a[number] for number in sorted(common)])
 
 
-def unpaired(a: Interval, b: Interval) -> Interval:
+def divide(b: Interval, a: Interval) -> Interval:
     """The ratio b / a of two independent medians, from their intervals.
 
     The distances from median to limit are combined as the root of the sum of their squares, on a logarithmic scale: Zou
@@ -113,110 +114,117 @@ def unpaired(a: Interval, b: Interval) -> Interval:
     return Interval(math.exp(ratio - down), math.exp(ratio), math.exp(ratio + up), min(a.n, b.n))
 
 
-def together(ratios: Sequence[Interval]) -> Interval:
-    """One ratio from several independent ones: their geometric mean, its interval by the same rule."""
-    ratio = statistics.fmean(log(one.middle) for one in ratios)
-    down = math.hypot(*(log(one.middle) - log(one.low) for one in ratios)) / len(ratios)
-    up = math.hypot(*(log(one.high) - log(one.middle) for one in ratios)) / len(ratios)
-    return Interval(math.exp(ratio - down), math.exp(ratio), math.exp(ratio + up), min(one.n for one in ratios))
+def pool(ratios: Sequence[Interval]) -> Interval:
+    """One ratio from several independent ratios: their geometric mean, with its interval by the rule of `divide`."""
+    middle = statistics.fmean(log(ratio.middle) for ratio in ratios)
+    down = math.hypot(*(log(ratio.middle) - log(ratio.low) for ratio in ratios)) / len(ratios)
+    up = math.hypot(*(log(ratio.high) - log(ratio.middle) for ratio in ratios)) / len(ratios)
+    n = min(ratio.n for ratio in ratios)
+    return Interval(math.exp(middle - down), math.exp(middle), math.exp(middle + up), n)
 
 
-def verdict(ratio: Interval, floor: float, more_is_better: bool = False) -> str:
-    """`faster`, `slower` or `tie`, from the ratio of a figure to what it is compared with, and the noise floor.
+def judge(ratio: Interval, floor: float, more_is_better: bool = False) -> str:
+    """`faster`, `slower` or `tie`, from the ratio of two figures and the noise floor, which is a ratio too.
 
-    Both are ratios. It is a tie whenever the interval touches 1, or the ratio is no farther from 1 than the floor.
+    It is a tie if the interval holds 1, or if the ratio is no farther from 1 than the floor.
     """
     if ratio.low <= 1 <= ratio.high or abs(log(ratio.middle)) <= math.log(floor):
         return "tie"
     return "faster" if (ratio.middle > 1) == more_is_better else "slower"
 
 
-def noise_floor(pairs: Sequence[Interval]) -> float:
+def find_noise_floor(pairs: Sequence[Interval]) -> float:
     """The ratio inside which nothing is a difference: how far the ratio of a cell to itself reaches from 1.
 
-    Each of `pairs` is the ratio of an A/A pair; of several the median counts. Without any it is 1: the intervals alone
-    then decide.
+    Each of `pairs` is the ratio of an A/A pair; of several the median counts. Without any pair the floor is 1, and the
+    intervals alone decide.
     """
     return statistics.median(pair.reach for pair in pairs) if pairs else 1.0
 
 
-def excess(ratios: Sequence[Interval]) -> float:
-    """How many times as far from 1 the ratios of equal cells go as their intervals say: at least 1.
+def measure_excess(ratios: Sequence[Interval]) -> float:
+    """Ratio of the observed spread between two runs to the spread that the intervals predict (≥ 1).
 
-    Most cells of two runs are the same thing measured twice: more A/A pairs than a run can afford, and they hold what
-    intervals within a run cannot see, such as another start of the same container. The median distance to 1, in
-    intervals, is hardly moved by those that did change (less than half): the empirical null distribution of Efron,
-    "Large-scale simultaneous hypothesis testing", JASA 99 (2004). Ratios without an interval tell nothing.
+    Most cells of two runs are the same thing measured twice. They are more A/A pairs than a run can afford, and they
+    show what intervals within a run cannot: another start of the same container. The spread is the median distance
+    to 1, in intervals. Cells that did change hardly move it while they are less than half: the empirical null
+    distribution of Efron, "Large-scale simultaneous hypothesis testing", JASA 99 (2004). Ratios without an interval say
+    nothing.
     """
-    known = [one for one in ratios if one.low > 0 and one.high < math.inf]
-    if len(known) < ENOUGH:
+    bounded = [ratio for ratio in ratios if ratio.low > 0 and ratio.high < math.inf]
+    if len(bounded) < ENOUGH:
         return 1.0
-    away = [abs(log(one.middle)) / max(log(one.high) - log(one.low), 1e-9) * 2 for one in known]
-    return max(1.0, statistics.median(away) / (statistics.NormalDist().inv_cdf(0.75) / EQUAL))
+    distances = [abs(log(ratio.middle)) / max(log(ratio.high) - log(ratio.low), 1e-9) * 2 for ratio in bounded]
+    return max(1.0, statistics.median(distances) / (statistics.NormalDist().inv_cdf(0.75) / NORMAL_95))
 
 
-def widened(ratio: Interval, times: float) -> Interval:
-    """A ratio whose interval is so many times as wide."""
-    down, up = (times * (log(one) - log(ratio.middle)) for one in (ratio.low, ratio.high))
+def widen(ratio: Interval, times: float) -> Interval:
+    """A ratio whose interval is `times` as wide."""
+    down, up = (times * (log(limit) - log(ratio.middle)) for limit in (ratio.low, ratio.high))
     return Interval(math.exp(log(ratio.middle) + down), ratio.middle, math.exp(log(ratio.middle) + up), ratio.n)
 
 
-Values = Mapping[Key, Mapping[int, float]]
+def remove_drift(
+    a: Values[Key], b: Values[Key], reference: Sequence[Key]
+) -> tuple[list[dict[Key, dict[int, float]]], float]:
+    """Two runs without the machine's drift, and the drift from a to b as a ratio.
 
+    What moves every cell alike is the machine, not a server. Each value is divided by the median, over the reference
+    cells of its round, of their values relative to what is typical for the cell. That removes the drift between the
+    runs and between the rounds of each.
 
-def level(a: Values[Key], b: Values[Key], reference: Sequence[Key]) -> tuple[list[dict[Key, dict[int, float]]], float]:
-    """Two runs (the values of each cell by round) without the machine's drift, and the drift from a to b, a ratio.
-
-    What moves every cell alike is the machine, not a server: each value is divided by the median, over the reference
-    cells of its round, of their values relative to what is typical for the cell. That takes out the drift between the
-    runs and between the rounds of each. The median of all cells is the reference, not the baselines alone: a run has a
-    few baselines, each as noisy as any cell, and some fifty cells, of which less than half may change unnoticed. Where
-    all have changed, such as by another Python, only the drift shows it: it is printed, with that of the baselines.
+    The reference is all cells, and not the baselines alone. A run has a few baselines, each as noisy as any cell, and
+    some fifty cells, of which less than half may change unnoticed. Where all cells have changed, as by another Python,
+    only the drift shows the change: it is printed, with the drift of the baselines.
     """
     typical = {
         cell: math.sqrt(statistics.median(a[cell].values()) * statistics.median(b[cell].values())) for cell in reference
     }
     levelled, middles = [], []
     for run in (a, b):
-        rounds = sorted({key for cell in run.values() for key in cell})
-        seen = {key: [run[cell][key] / typical[cell] for cell in reference if key in run[cell]] for key in rounds}
-        factors = {key: statistics.median(values) for key, values in seen.items() if values}
-        middles.append(statistics.median(factors.values()) if factors else 1.0)
+        rounds = sorted({number for cell in run.values() for number in cell})
+        relative = {
+            number: [run[cell][number] / typical[cell] for cell in reference if number in run[cell]]
+            for number in rounds
+        }
+        factors = {number: statistics.median(values) for number, values in relative.items() if values}
+        middle = statistics.median(factors.values()) if factors else 1.0
         levelled.append(
             {
-                cell: {key: value / factors.get(key, middles[-1]) for key, value in values.items()}
+                cell: {number: value / factors.get(number, middle) for number, value in values.items()}
                 for cell, values in run.items()
             }
         )
+        middles.append(middle)
     return levelled, middles[1] / middles[0]
 
 
-def groups(number: int, tied: Callable[[int, int], bool]) -> list[list[int]]:
-    """The largest sets of at least two of the items 0 … number - 1 in which all are tied to all.
+def group_ties(number: int, tied: Callable[[int, int], bool]) -> list[list[int]]:
+    """The largest sets of at least two of the items 0 … number - 1 in which all items tie with each other.
 
-    Being tied does not pass on (a = b and b = c, yet a < c), so an item may be in several. Piepho, "An algorithm for a
-    letter-based representation of all-pairwise comparisons", J. Comput. Graph. Stat. 13 (2004); found as the maximal
-    cliques of a graph: Bron and Kerbosch, Communications of the ACM 16 (1973).
+    A tie does not pass on (a = b and b = c, yet a < c), so an item may be in several sets. Piepho, "An algorithm for a
+    letter-based representation of all-pairwise comparisons", J. Comput. Graph. Stat. 13 (2004). The sets are the
+    maximal cliques of a graph: Bron and Kerbosch, Communications of the ACM 16 (1973).
     """
     near = {i: {j for j in range(number) if j != i and tied(min(i, j), max(i, j))} for i in range(number)}
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
 
     def extend(inside: set[int], candidates: set[int], done: set[int]) -> None:
         if not candidates and not done and len(inside) > 1:
-            found.append(sorted(inside))
+            groups.append(sorted(inside))
         pivot = max(candidates | done, key=lambda item: len(near[item] & candidates), default=None)
         for item in sorted(candidates - near[pivot]) if pivot is not None else ():  # each group has one of these
             extend(inside | {item}, candidates & near[item], done & near[item])
             candidates, done = candidates - {item}, done | {item}
 
     extend(set(), set(range(number)), set())
-    return sorted(found)
+    return sorted(groups)
 
 
-def letters(number: int, tied: Callable[[int, int], bool]) -> list[str]:
-    """For each item, the letters of its groups: two items that share one cannot be told apart; a lone item has none."""
-    names = ["" for _ in range(number)]
-    for place, members in enumerate(groups(number, tied)):
+def assign_letters(number: int, tied: Callable[[int, int], bool]) -> list[str]:
+    """For each item, the letters of its groups: two items that tie share a letter. An item without a tie has none."""
+    letters = ["" for _ in range(number)]
+    for place, members in enumerate(group_ties(number, tied)):
         for item in members:
-            names[item] += chr(ord("a") + place % 26) + (str(place // 26) if place >= 26 else "")
-    return names
+            letters[item] += chr(ord("a") + place % 26) + (str(place // 26) if place >= 26 else "")
+    return letters

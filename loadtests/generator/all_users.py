@@ -1,6 +1,6 @@
-"""Every user of every scenario: the file that Locust's page picks from (ui.yaml).
+"""Every user of every scenario: the file from which Locust's page offers its users (loadtests/ui/compose.yaml).
 
-Imported by their own names: Locust would load the folder's `json.py` as the standard library's.
+The scenarios are imported under their full names, because Locust would load their `json.py` as the standard library's.
 """
 
 import importlib

@@ -1,12 +1,13 @@
 """A Locust user that costs little: one kept connection, a request written once, and a schedule of its own.
 
-Locust's own clients build every request and take every answer apart with all that HTTP allows. This one knows what it
-asks for: it checks the status and the whole body of every answer, enters it into Locust's statistics, and does nothing
-else. HTTP/1.1, with or without TLS.
+Locust's own clients build every request, and parse every answer with all that HTTP allows. The lean user checks the
+status and the whole body of every answer, and enters the answer into Locust's statistics. It speaks HTTP/1.1, with or
+without TLS.
 
-The schedule is open: a user asks when its next request is due, and not when the last one was answered. An answer's time
-counts from when its request was due, if the user was still waiting for the one before: else a slow server would be
-asked less often just when it is slow ("coordinated omission": Gil Tene, "How NOT to measure latency").
+The schedule is open: a user asks when its next request is due, whether or not the last one was answered in time. The
+time of an answer counts from when its request was due, if the user was still waiting for the answer before. Otherwise
+a slow server would be asked less often just when it is slow ("coordinated omission": Gil Tene, "How NOT to measure
+latency").
 """
 
 import math
@@ -25,17 +26,18 @@ from gevent.event import Event
 from locust import User, task
 from locust.exception import StopUser
 
+from loadtests.generator.answers import (
+    HEAD_END,
+    WrongAnswer,
+    receive_body_without_length,
+    receive_exactly,
+    receive_some,
+)
+
 CA = "/certs/ca.pem"  # the stack's own authority
 PATIENCE = 10.0  # seconds for an answer
-READY = 2.0  # seconds to be connected before the first request is due
-HEAD_END = b"\r\n\r\n"
-
-
-class WrongAnswer(Exception):
-    """An answer that is not the one the scenario expects; its text names the kind, the same for every such answer."""
-
-
-FAULTS = (OSError, ValueError, WrongAnswer)  # ValueError: what should be a number is none
+CONNECT_PATIENCE = 2.0  # seconds to be connected before the first request is due
+FAULTS = (OSError, ValueError, WrongAnswer)  # ValueError: text where a number should be
 
 
 @cache
@@ -47,12 +49,12 @@ def trust() -> ssl.SSLContext:
 class LeanUser(User):
     """What a scenario says of its requests, and how they are sent.
 
-    `reply` is the exact body; an answer counts as `messages` requests. With `keep` a connection serves the next
-    request, too; with `hold` it stays open after the last one, until `let_go`. `rate` is one user's requests a second,
-    0 for the next as soon as the last is answered; `turns` users take turns in the period.
+    `reply` is the exact body. An answer counts as `messages` requests. With `keep` a connection also serves the next
+    request. With `hold` it stays open after the last request, until `close_held`.
 
-    Whoever runs the users may have them wait, connected, for `go`, and knows by `count` how many do. `begin` and `end`
-    are moments of `perf_counter`; `taken` collects the time of every good answer.
+    Who runs the users sets the rest. `rate` is one user's requests/s; at 0 it asks again as soon as it has its answer.
+    `turns` users take turns in the period. Connected users wait for `go`; `started` counts them. `begin` and `end` are
+    moments of `perf_counter`. `times` collects the time of every right answer in seconds.
     """
 
     abstract = True
@@ -71,39 +73,43 @@ class LeanUser(User):
     go.set()
     begin, end = 0.0, math.inf
     turns: ClassVar[int] = 16
-    taken: ClassVar[array[float]] = array("d")
-    count: ClassVar[int] = 0
+    times: ClassVar[array[float]] = array("d")
+    started: ClassVar[int] = 0
     held: ClassVar[list[socket.socket]] = []
 
     def on_start(self) -> None:
         """Writes the request, and connects; if that fails, the first request tries again."""
         self.url = urlsplit(self.host or "http://app:8000")
         self.tls = self.url.scheme == "https"
-        head = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.url.netloc}"]
-        head += [f"{name}: {value}" for name, value in self.headers.items()]
-        if self.body or self.method == "POST":
-            head.append(f"Content-Length: {len(self.body)}")
-        self.request = "\r\n".join([*head, "", ""]).encode() + self.body
-        self.good, self.ending = b"HTTP/1.1 %d" % self.status, HEAD_END + self.reply
-        self.usual, self.asked = 0, 0.0
+        self.request = self.write_request()
+        self.status_line, self.answer_end = b"HTTP/1.1 %d" % self.status, HEAD_END + self.reply
+        self.usual_size, self.asked_at = 0, 0.0
         self.connection: socket.socket | None = None
-        place = socket.getaddrinfo(self.url.hostname, self.url.port or 80, type=socket.SOCK_STREAM)[0]
-        self.family, self.address = place[0], place[4]
-        self.guard = gevent.spawn(self.watch)
+        address = socket.getaddrinfo(self.url.hostname, self.url.port or 80, type=socket.SOCK_STREAM)[0]
+        self.family, self.address = address[0], address[4]
+        self.watchdog = gevent.spawn(self.watch)
         hub = gevent.get_hub()
         self.wait, self.watcher = hub.wait, hub.loop.io
         try:
             if self.keep:
-                self.connect(READY)
+                self.connect(CONNECT_PATIENCE)
         except FAULTS:
             self.close()
 
+    def write_request(self) -> bytes:
+        """The bytes of every request of this user."""
+        head = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.url.netloc}"]
+        head += [f"{name}: {value}" for name, value in self.headers.items()]
+        if self.body or self.method == "POST":
+            head.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join([*head, "", ""]).encode() + self.body
+
     @task
-    def ask(self) -> None:
-        """Every request of this user, in time."""
-        log, times, length = self.environment.stats.log_request, self.taken, len(self.reply)
-        turn = LeanUser.count / self.turns % 1
-        LeanUser.count += 1
+    def send_requests(self) -> None:
+        """Every request of this user, each when it is due."""
+        log, times, length = self.environment.stats.log_request, self.times, len(self.reply)
+        turn = LeanUser.started / self.turns % 1
+        LeanUser.started += 1
         self.go.wait()
         period = 1 / self.rate if self.rate else 0.0
         due = (self.begin or perf_counter()) + period * turn
@@ -111,63 +117,63 @@ class LeanUser(User):
             now = perf_counter()
             if now >= self.end:
                 break
-            began = due
+            begin = due
             if now < due:
                 gevent.sleep(due - now)
-                began = perf_counter()  # it was idle: how late the timer is, is not the server's
+                begin = perf_counter()  # the user was idle, so a late timer is not the server's time
             elif not period:
-                began = now
-            self.asked = max(now, began)
+                begin = now
+            self.asked_at = max(now, begin)
             try:
                 self.exchange()
             except FAULTS as error:
-                self.failed(error)
+                self.count_fault(error)
             else:
-                took = (perf_counter() - began) / self.messages
-                times.append(took)
-                log(self.method, self.path, took * 1000, length)
-            self.asked = 0.0
+                duration = (perf_counter() - begin) / self.messages
+                times.append(duration)
+                log(self.method, self.path, duration * 1000, length)
+            self.asked_at = 0.0
             due = due + period if period else perf_counter()
         raise StopUser
 
     def on_stop(self) -> None:
-        """Closes, or leaves that to `let_go`."""
-        self.guard.kill(block=False)
+        """Closes the connection, or leaves that to `close_held`."""
+        self.watchdog.kill(block=False)
         if self.hold and self.connection:
             self.held.append(self.connection)
         else:
             self.close()
 
     @classmethod
-    def let_go(cls) -> None:
-        """Closes what was held open."""
+    def close_held(cls) -> None:
+        """Closes the connections that were held open."""
         while cls.held:
             cls.held.pop().close()
 
     def watch(self) -> None:
-        """Ends the connection that has kept the user waiting for too long: cheaper than a timer for each request."""
+        """Ends a connection on which the user has waited for too long: cheaper than a timer for each request."""
         while True:
             gevent.sleep(PATIENCE / 10)
-            if self.connection and self.late():
+            if self.connection and self.is_late():
                 socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
-    def late(self) -> bool:
-        """Whether the user has waited for too long."""
-        return self.asked > 0 and perf_counter() - self.asked > PATIENCE
+    def is_late(self) -> bool:
+        """Whether the user has waited for its answer for too long."""
+        return self.asked_at > 0 and perf_counter() - self.asked_at > PATIENCE
 
-    def failed(self, error: Exception) -> None:
-        """Counts an error by its kind; the connection is not used again."""
+    def count_fault(self, error: Exception) -> None:
+        """Counts an error by its kind, and closes the connection."""
         self.close()
-        what = str(error) if isinstance(error, WrongAnswer) else type(error).__name__
-        self.note(f"no answer in {PATIENCE:.0f} s" if self.late() else what)
+        kind = str(error) if isinstance(error, WrongAnswer) else type(error).__name__
+        self.count_error(f"no answer in {PATIENCE:.0f} s" if self.is_late() else kind)
 
-    def note(self, what: str) -> None:
-        """Counts an error."""
+    def count_error(self, kind: str) -> None:
+        """Enters an error into Locust's statistics."""
         self.environment.stats.log_request(self.method, self.path, 0, 0)
-        self.environment.stats.log_error(self.method, self.path, what)
+        self.environment.stats.log_error(self.method, self.path, kind)
 
     def dial(self, patience: float = PATIENCE) -> socket.socket:
-        """A new connection."""
+        """A new connection; `patience` is in seconds."""
         connection = socket.socket(self.family)
         connection.settimeout(patience)
         connection.connect(self.address)
@@ -192,80 +198,40 @@ class LeanUser(User):
     def exchange(self) -> None:
         """One request and its whole answer; WrongAnswer says what is wrong.
 
-        An answer as long as the last one that was taken apart, with the same status before and the same body behind, is
-        not taken apart anew.
+        An answer of the usual size, with the right status before and the right body behind, is not parsed again.
         """
         connection = self.connection or self.connect()
         if (sent := connection.send(self.request)) < len(self.request):
             connection.sendall(memoryview(self.request)[sent:])
-        self.wait(self.readable)  # at once: a first look would find nothing
+        self.wait(self.readable)  # before the first recv, which would find nothing
         data = connection.recv(65536)
-        if len(data) != self.usual or not data.startswith(self.good) or not data.endswith(self.ending):
-            self.usual = self.read(connection, data)
+        is_usual = len(data) == self.usual_size and data.startswith(self.status_line)
+        if not is_usual or not data.endswith(self.answer_end):
+            self.usual_size = self.read_answer(connection, data)
         if not self.keep:
             self.close()
 
-    def read(self, connection: socket.socket, data: bytes) -> int:
-        """Takes an answer apart; its size, or 0 where the next one may be of another size.
+    def read_answer(self, connection: socket.socket, data: bytes) -> int:
+        """Parses an answer; its size, or 0 where the next answer may have another size.
 
         Closes the connection where the server says that it will.
         """
         while (end := data.find(HEAD_END)) < 0:
-            data += piece(connection)
+            data += receive_some(connection)
         head, body = data[:end].lower() + b"\r\n", data[end + 4 :]
         if head[8:12] != b" %d" % self.status:
             raise WrongAnswer(f"status {head[9:12].decode('latin-1')}")
         size = 0
-        if (at := head.find(b"\r\ncontent-length:")) >= 0:
-            length = int(head[at + 17 : head.find(b"\r\n", at + 17)])
+        if (place := head.find(b"\r\ncontent-length:")) >= 0:
+            length = int(head[place + 17 : head.find(b"\r\n", place + 17)])
             size = end + 4 + length
             if len(body) < length:
-                body += rest(connection, length - len(body))
+                body += receive_exactly(connection, length - len(body))
         else:
-            body = unannounced(connection, head, body)
+            body = receive_body_without_length(connection, head, body)
         if body != self.reply:
             raise WrongAnswer(f"{len(body)} bytes in place of {len(self.reply)}, or others")
         if b"\r\nconnection: close\r\n" in head or head.startswith(b"http/1.0"):
             self.close()
             return 0 if self.keep else size
         return size
-
-
-def piece(connection: socket.socket) -> bytes:
-    """What comes next."""
-    data = connection.recv(65536)
-    if not data:
-        raise WrongAnswer("closed without a whole answer")
-    return data
-
-
-def rest(connection: socket.socket, missing: int) -> bytes:
-    """The next `missing` bytes."""
-    found = bytearray(missing)
-    view, at = memoryview(found), 0
-    while at < missing:
-        got = connection.recv_into(view[at:])
-        if not got:
-            raise WrongAnswer("closed without a whole answer")
-        at += got
-    return bytes(found)
-
-
-def unannounced(connection: socket.socket, head: bytes, data: bytes) -> bytes:
-    """A body without an announced length: in chunks, or up to the end of the connection."""
-    if b"\r\ntransfer-encoding: chunked" not in head:
-        while more := connection.recv(65536):
-            data += more
-        return data
-    body: list[bytes] = []
-    at = 0
-    while True:
-        while (line := data.find(b"\r\n", at)) < 0:
-            data += piece(connection)
-        size = int(data[at:line].split(b";")[0], 16)
-        at = line + 2 + size + 2
-        while len(data) < at:
-            data += piece(connection)
-        if not size:
-            return b"".join(body)
-        body.append(data[line + 2 : at - 2])

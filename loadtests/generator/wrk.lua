@@ -1,5 +1,6 @@
--- What agent.py asks wrk for: `-- METHOD FILE_OF_THE_BODY STATUS FILE_OF_THE_REPLY "Name: value" …`; and what wrk found,
--- as one line of JSON. Without a reply, wrk itself counts each status above 399, and nobody looks at the bodies.
+-- What wrk sends, and what it checks. Arguments: METHOD BODY_FILE STATUS REPLY_FILE "Name: value" …
+-- With a reply, every answer must have that status and that body. An empty reply file switches this off: then wrk counts
+-- each status above 399, and nobody compares bodies. wrk prints its figures as one line of JSON (ceiling_tools.py).
 
 local threads = {}
 
@@ -28,11 +29,11 @@ function init(args)
 end
 
 function done(summary, latency, requests)
-  local errors, found = {}, summary.errors
+  local errors, counts = {}, summary.errors
   for _, thread in ipairs(threads) do
-    found.status = thread:get("wrong") or found.status
+    counts.status = thread:get("wrong") or counts.status
   end
-  for name, count in pairs(found) do
+  for name, count in pairs(counts) do
     if count > 0 then
       errors[#errors + 1] = string.format('"%s": %d', name == "status" and "status or body" or name, count)
     end
@@ -40,7 +41,7 @@ function done(summary, latency, requests)
   print(string.format(
     '{"seconds": %.6f, "requests": %d, "bytes": %d, "errors": {%s}, "latency": {"p50": %.3f, "p95": %.3f, ' ..
     '"p99": %.3f, "p99.9": %.3f, "max": %.3f, "mean": %.3f}}',
-    summary.duration / 1e6, summary.requests - found.status, summary.bytes, table.concat(errors, ", "),
+    summary.duration / 1e6, summary.requests - counts.status, summary.bytes, table.concat(errors, ", "),
     latency:percentile(50) / 1e3, latency:percentile(95) / 1e3, latency:percentile(99) / 1e3,
     latency:percentile(99.9) / 1e3, latency.max / 1e3, latency.mean / 1e3))
 end

@@ -1,1 +1,1 @@
-"""Turns a run into tables, plots, sentences and pages."""
+"""Writes a run's report: tables, plots and sentences, as a page and as Markdown."""

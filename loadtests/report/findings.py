@@ -1,298 +1,225 @@
-"""What a scenario asks that no grid of servers and ways answers: its own parts, by the scenario's name.
+"""The report's findings: what a scenario asks beside the questions of every scenario, by the scenario's name.
 
-A ratio is one of figures of the same round, with its 95 % interval, so that the machine's drift is not in it.
+A ratio divides figures of the same round, so the machine's drift is not in it. Each ratio has its 95 % interval.
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from loadtests.analysis import intervals, records
+from loadtests.analysis import measures
 from loadtests.analysis.intervals import Interval
-from loadtests.analysis.records import Record, Run
-from loadtests.report.grid import Part, Table, heading, sentences, shown
-from loadtests.report.plots import number
-from loadtests.scenarios import scenarios
-from loadtests.window import NO_SERVER, Cell
+from loadtests.analysis.records import MeasuredCell, Run
+from loadtests.analysis.wording import format_number, name_cell, name_cell_and_route
+from loadtests.report.model import Part, Table, join_sentences
+from loadtests.report.selection import (
+    compare_cells,
+    divide,
+    format_or_dash,
+    format_range,
+    read_digits,
+    read_user_fact,
+    select_cells,
+)
+from loadtests.report.slow_clients import find_slow_clients
+from loadtests.window import DIRECT, NO_SERVER, Cell
 
-Make = Callable[[Run, str], Part | None]
-SUFFERS = 2  # times the latency without slow clients
-BARS = {"nginx": 0.3, "caddy": 0.9}  # of the stock configuration's CPU time, at most
-BEYOND, TIMES = 1.2, 3  # app and NGINX, at most, over the server direct and so many times NGINX's own answer
-
-
-def fact(cell: Cell, name: str, default: Any) -> Any:
-    """What a cell's user says of itself; the default where the scenario is no longer known."""
-    known = scenarios().get(cell.scenario)
-    return known.user(cell.variant).get(name, default) if known and cell.variant in (*known.users, "") else default
-
-
-def of(run: Run, scenario: str, **fields: Any) -> dict[Cell, Record]:
-    """The cells of a scenario that have these fields, without those under a second name."""
-    return {
-        cell: record
-        for cell, record in run.records.items()
-        if cell.scenario == scenario and not cell.pair and all(getattr(cell, k) == v for k, v in fields.items())
-    }
+Finding = Callable[[Run, str], Part | None]
+STOCK_LIMITS = {"nginx": 0.3, "caddy": 0.9}  # most CPU time of our configuration, as a share of the stock one's
+# Application and NGINX together may cost so many times this: the server direct, and so many own answers of NGINX.
+LEAST_LIMIT, OWN_ANSWERS = 1.2, 3
 
 
-def ratio(over: dict[int, float], under: dict[int, float]) -> Interval | None:
-    """How many times as much, from the values of each round; None where either has none."""
-    return intervals.paired(under, over) if over and under else None
-
-
-def where(cell: Cell) -> str:
-    """A cell's server and way."""
-    return f"{records.label(cell)} {heading(cell.route)}"
-
-
-def span(found: Sequence[float], unit: str = "") -> str:
-    """Some figures in words: from the least to the most."""
-    ends = dict.fromkeys(number(one) for one in (min(found), max(found)))
-    return " to ".join(ends) + unit
-
-
-def slow(run: Run, scenario: str) -> Part | None:
-    """Up to how many slow clients the others do not suffer: their p99 is at most twice that without any."""
-    rows: dict[Cell, dict[int, Record]] = {}
-    for cell, record in of(run, scenario, mode="rate").items():
-        companions = fact(cell, "companions", int("".join(filter(str.isdigit, cell.variant)) or 0))
-        rows.setdefault(cell._replace(variant=""), {})[companions] = record
-    numbers = sorted({one for row in rows.values() for one in row})
-    if not numbers[1:]:
+def compare_users(run: Run, scenario: str) -> Part | None:
+    """How many more requests the lean user sends than Locust's own, for the same CPU time of the generator."""
+    lines, middles = [], []
+    for cell, lean in select_cells(run, scenario, variant="Lean").items():
+        if fast := run.cells.get(cell._replace(variant="Fast")):
+            texts, ratio = compare_cells(lean, fast, measures.SENT)
+            lines.append([name_cell_and_route(cell), *texts])
+            middles += [ratio.middle] if ratio else []
+    if not lines:
         return None
-    lines: list[list[str]] = []
-    groups: dict[tuple[int, str], list[str]] = {}
-    for cell, row in rows.items():
-        usual = row[0].median(records.P99) if 0 in row else None
-        marks = {one: suffers(row.get(one), usual) for one in numbers}
-        first = next((one for one in numbers if marks[one]), None)  # the first number that is not known to be borne
-        borne = [one for one in numbers if first is None or one < first]
-        word = f"{max(borne)}{' or more' if first is None or marks[first] == '?' else ''}" if borne else "not known"
-        groups.setdefault((max(borne, default=-1), word), []).append(where(cell))
-        lines.append([where(cell), *(f"{told(row.get(one))} {marks[one]}".strip() for one in numbers), word])
-    known = {word: names for (most, word), names in sorted(groups.items()) if most >= 0}
-    answer = "; ".join(f"up to {word} slow clients: {few(names)}" for word, names in known.items())
-    columns = ["server", *(f"{one} slow: p99, ms" for one in numbers), "do not suffer up to"]
+    answer = (
+        f"the lean user sends {format_range(middles)} times as many as FastHttpUser" if middles else "no window counts"
+    )
     return Part(
-        "With how many slow clients do the others not suffer?",
-        sentences(answer or "no window counts"),
-        tables=[Table(columns, lines)],
-        text=f"(!): a p99 of more than {SUFFERS} times that without any, errors, or less than the rate. ?: not known.",
+        "How many requests for a CPU second of the generator?",
+        join_sentences(answer),
+        tables=[Table(["server", "lean user, /s", "FastHttpUser, /s", "ratio (95 %)"], lines)],
+        text="Each user keeps a generator busy, so its windows break the rule “generator”. Its work for that CPU time "
+        "counts.",
     )
 
 
-def suffers(record: Record | None, usual: Interval | None) -> str:
-    """Whether others suffer in a cell: "(!)", or "?" where the machine or the generator, not the server, hides it."""
-    windows = [window for window in record.windows if not window.rules & {*records.OWN}] if record else []
-    if not (record and usual and windows):
-        return "?"
-    found = record.median(records.P99)
-    many = 2 * len(record.counted(records.P99)) > len(windows)
-    return "" if found and many and found.middle <= SUFFERS * usual.middle else "(!)"
-
-
-def told(record: Record | None) -> str:
-    """A cell's p99, or why it has none."""
-    found = record.median(records.P99) if record else None
-    return shown(found) if found else gate(record)
-
-
-def gate(record: Record | None) -> str:
-    """Why there is no figure."""
-    reasons = dict.fromkeys(one.rule for window in (record.gated if record else []) for one in window.invalid)
-    return "gated: " + ", ".join(reasons) if reasons else "–"
-
-
-def few(names: Sequence[str], most: int = 4) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def generator(run: Run, scenario: str) -> Part | None:
-    """How much more the lean user asks than Locust's own, for the same CPU time of the generator."""
-    pairs = []
-    for cell, lean in of(run, scenario, variant="Lean").items():
-        if fast := run.records.get(cell._replace(variant="Fast")):
-            pairs.append((cell, lean, fast))
-    lines, found = [], []
-    for cell, lean, fast in pairs:
-        sent = [one.median(records.SENT) for one in (lean, fast)]
-        more = ratio(lean.values(records.SENT), fast.values(records.SENT))
-        found += [more.middle] if more else []
-        lines.append([where(cell), *(shown(one) if one else "–" for one in (*sent, more))])
+def compare_workers(run: Run, scenario: str) -> Part | None:
+    """How much more two workers answer than one."""
+    lines, middles = [], []
+    for cell, single in select_cells(run, scenario, mode="ceiling", workers=1).items():
+        if double := run.cells.get(cell._replace(workers=2)):
+            (of_two, of_single, times), ratio = compare_cells(double, single, measures.THROUGHPUT)
+            middles += [ratio.middle] if ratio else []
+            lines.append([name_cell_and_route(cell), of_single, of_two, times])
     if not lines:
         return None
-    answer = f"the lean user sends {span(found)} times as many as FastHttpUser" if found else "no window counts"
-    table = Table(["server", "lean user, /s", "FastHttpUser, /s", "ratio (95 %)"], lines)
-    text = "Each user keeps a generator busy, so its windows are gated as such: what counts is the work for that time."
-    return Part("How many requests for a CPU second of the generator?", sentences(answer), tables=[table], text=text)
-
-
-def scaling(run: Run, scenario: str) -> Part | None:
-    """What two workers do more than one."""
-    lines, found = [], []
-    for cell, one in of(run, scenario, mode="ceiling", workers=1).items():
-        if not (two := run.records.get(cell._replace(workers=2))):
-            continue
-        times = ratio(two.values(records.CEILING), one.values(records.CEILING))
-        found += [times.middle] if times else []
-        figures = [one.median(records.CEILING), two.median(records.CEILING), times]
-        lines.append([where(cell), *(shown(figure) if figure else "–" for figure in figures)])
-    if not lines:
-        return None
-    cores = len(run.machine.get("placement", {}).get("stack", [])) or "an unknown number of"
-    said = (
-        f"on {cores} core{'s' * (cores != 1)} two workers answer {span(found)} times as many requests as one"
-        if found
-        else ""
-    )
-    answer = sentences(said or "no window counts")
+    cores = run.stack_cores or "an unknown number of"
+    answer = "no window counts"
+    if middles:
+        times = f"{format_range(middles)} times as many requests as one"
+        answer = f"on {cores} core{'s' * (cores != 1)} two workers answer {times}"
     return Part(
         "What does a second worker bring?",
-        answer,
+        join_sentences(answer),
         tables=[Table(["server", "1 worker, /s", "2 workers, /s", "ratio (95 %)"], lines)],
     )
 
 
-def clients(run: Run, scenario: str) -> Part | None:
-    """What a connected client holds of the server's memory: what it grew by since warm-up, for each client.
+def measure_client_memory(run: Run, scenario: str) -> Part | None:
+    """How much of the server's memory a connected client holds: the growth since warm-up, for each client.
 
-    Memory is rarely given back, so only the user with the most clients tells it.
+    Memory is rarely given back, so only the user with the most clients shows it.
     """
-    found: dict[Cell, tuple[int, list[float]]] = {}
-    for cell, record in of(run, scenario, mode="ceiling").items():
-        for window in record.counted(records.WARM):
-            many = window.clients
-            if not (many and "app" in window.memory_warm):
-                continue
-            most, grown = found.get(cell._replace(variant=""), (0, []))
-            grown = grown if many == most else [] if many > most else grown
-            if many >= most:
-                grown.append((window.memory["app"] - window.memory_warm["app"]) / many / 1024)
-                found[cell._replace(variant="")] = (many, grown)
+    growth: dict[Cell, dict[int, list[float]]] = {}  # KiB of each window, by the number of clients
+    for cell, measured in select_cells(run, scenario, mode="ceiling").items():
+        for window in measured.find_windows(measures.WARM_MEMORY):
+            if window.clients and "app" in window.memory_warm:
+                grown = (window.memory["app"] - window.memory_warm["app"]) / window.clients / 1024
+                growth.setdefault(cell._replace(variant=""), {}).setdefault(window.clients, []).append(grown)
     lines, middles = [], []
-    for cell, (many, grown) in found.items():
-        middle = statistics.median(grown)
+    for cell, by_clients in growth.items():
+        clients = max(by_clients)
+        grown_values = by_clients[clients]
+        middle = statistics.median(grown_values)
         middles += [middle] if middle > 0 else []
-        ends = f"{min(grown):.1f} to {max(grown):.1f}"
-        lines.append([where(cell), str(many), f"{middle:.1f} ({ends})" if middle > 0 else f"none to be seen ({ends})"])
+        ends = f"{min(grown_values):.1f} to {max(grown_values):.1f}"
+        figure = f"{middle:.1f} ({ends})" if middle > 0 else f"none to be seen ({ends})"
+        lines.append([name_cell_and_route(cell), str(clients), figure])
     if not lines:
         return None
-    answer = sentences(f"{span(middles)} KiB" if middles else "too little to be seen")
+    answer = join_sentences(format_range(middles, " KiB") if middles else "too little to be seen")
     table = Table(["server", "clients", "memory for each, KiB (least to most)"], lines)
     return Part("How much memory does a client take?", answer, tables=[table])
 
 
-def little(run: Run, scenario: str) -> Part | None:
-    """How near each comes to what its clients, or its threads, allow at most."""
+def compare_with_littles_law(run: Run, scenario: str) -> Part | None:
+    """How near each server comes to what its clients, or its threads, allow at most."""
     lines, shares = [], []
-    for cell, record in of(run, scenario, mode="ceiling").items():
-        wait = int("".join(filter(str.isdigit, fact(cell, "path", cell.variant))) or 0) / 1000
-        counted = record.counted(records.CEILING)
-        if not (wait and counted):
+    for cell, measured in select_cells(run, scenario, mode="ceiling").items():
+        wait = read_digits(read_user_fact(cell, "path", cell.variant)) / 1000
+        windows = measured.find_windows(measures.THROUGHPUT)
+        if not (wait and windows):
             continue
-        allowed = counted[0].clients / wait
-        found = record.median(records.CEILING)
-        shares += [(found.middle / allowed, cell)] if found else []
-        threads = number(cell.threads * cell.workers / wait) if cell.interface == "wsgi" and cell.threads else "–"
-        told = (
-            [shown(found), number(allowed), f"{found.middle / allowed:.0%}"] if found else ["–", number(allowed), "–"]
+        allowed = windows[0].clients / wait
+        median = measured.find_median(measures.THROUGHPUT)
+        share = median.middle / allowed if median else None
+        shares += [(share, cell)] if share else []
+        has_threads = cell.interface == "wsgi" and cell.threads
+        by_threads = format_number(cell.threads * cell.workers / wait) if has_threads else "–"
+        figures = [format_or_dash(median), format_number(allowed), f"{share:.0%}" if share else "–", by_threads]
+        lines.append([f"{1000 * wait:g} ms", name_cell_and_route(cell), *figures])
+    if not lines:
+        return None
+    answer = "no window counts"
+    if shares:
+        (most, best), (least, last) = max(shares), min(shares)
+        answer = (
+            f"{name_cell_and_route(best)} comes nearest, with {most:.0%}; "
+            f"{name_cell_and_route(last)} is farthest, with {least:.0%}"
         )
-        lines.append([f"{1000 * wait:g} ms", where(cell), *told, threads])
-    if not lines:
-        return None
-    best, last = (max(shares), min(shares)) if shares else (None, None)
-    answer = (
-        f"{where(best[1])} comes nearest, with {best[0]:.0%}; {where(last[1])} is farthest, with {last[0]:.0%}"
-        if best and last
-        else "no window counts"
+    return Part(
+        "How near do they come to what waiting allows?",
+        join_sentences(answer),
+        tables=[Table(["wait", "server", "requests/s", "clients ÷ wait", "share", "threads ÷ wait"], lines)],
+        text="Little's law: at most clients ÷ wait requests a second, and with threads at most threads ÷ wait.",
     )
-    columns = ["wait", "server", "requests/s", "clients ÷ wait", "of it", "threads ÷ wait"]
-    text = "Little's law: no more requests a second than clients ÷ wait, and with threads no more than threads ÷ wait."
-    question = "How near do they come to what waiting allows?"
-    return Part(question, sentences(answer), tables=[Table(columns, lines)], text=text)
 
 
-def bar(found: Interval | None, most: float) -> str:
-    """Whether a ratio is within its bar: told only where the interval is on one side of it."""
-    if not found:
+def judge_limit(ratio: Interval | None, most: float) -> str:
+    """Whether a ratio keeps its limit. There is a verdict only where the whole interval is on one side of the limit."""
+    if not ratio:
         return "not measured"
-    return "met" if found.high <= most else "missed" if found.low > most else "open: the interval holds the bar"
+    return "met" if ratio.high <= most else "missed" if ratio.low > most else "open: the interval holds the limit"
 
 
-def stock(run: Run, scenario: str) -> Part | None:
-    """What our configuration of a proxy costs, against the shortest that proxies."""
-    lines, said = [], []
-    for proxy, most in BARS.items():
-        shares = []
-        for cell, ours in of(run, scenario, route=proxy, mode="ceiling", http="1.1").items():
-            if cell.server == NO_SERVER or not (other := run.records.get(cell._replace(route=f"{proxy}-stock"))):
+def compare_with_stock(run: Run, scenario: str) -> Part | None:
+    """What our configuration of a proxy costs, against the shortest configuration that proxies."""
+    lines, clauses = [], []
+    for proxy, limit in STOCK_LIMITS.items():
+        middles = []
+        for cell, ours in select_cells(run, scenario, route=proxy, mode="ceiling", http="1.1").items():
+            stock = run.cells.get(cell._replace(route=f"{proxy}-stock"))
+            if cell.server == NO_SERVER or not stock:
                 continue
-            found = ratio(ours.values(records.PROXY), other.values(records.PROXY))
-            both = [shown(one) if one else "–" for one in (ours.median(records.PROXY), other.median(records.PROXY))]
-            told = shown(found) if found else "–"
-            lines.append([proxy, records.label(cell), *both, told, f"{most:g}", bar(found, most)])
-            shares += [found.middle] if found else []
-        said += [f"{proxy} takes {span(shares)} times the CPU time of its stock configuration"] if shares else []
+            texts, ratio = compare_cells(ours, stock, measures.PROXY)
+            lines.append([proxy, name_cell(cell), *texts, f"{limit:g}", judge_limit(ratio, limit)])
+            middles += [ratio.middle] if ratio else []
+        if middles:
+            clauses.append(f"{proxy} takes {format_range(middles)} times the CPU time of its stock configuration")
     if not lines:
         return None
-    columns = ["proxy", "server", "ours, µs", "stock, µs", "ratio (95 %)", "at most", "bar"]
+    columns = ["proxy", "server", "ours, µs", "stock, µs", "ratio (95 %)", "at most", "verdict"]
     question = "What does our proxy cost, against a stock configuration?"
-    return Part(question, sentences(*said) or "No window counts.", tables=[Table(columns, lines)])
+    return Part(question, join_sentences(*clauses or ["no window counts"]), tables=[Table(columns, lines)])
 
 
-def beyond(run: Run, scenario: str) -> Part | None:
-    """What application and NGINX cost together, over the server direct and a few of NGINX's own answers."""
-    alone = own_answer(run, scenario)
-    lines, found = [], []
-    for cell, behind in of(run, scenario, route="nginx", mode="ceiling", http="1.1").items():
-        direct = run.records.get(cell._replace(route="direct"))
-        if cell.server == NO_SERVER or not (alone and direct):
-            continue
-        own, bare = alone.values(records.PROXY), direct.values(records.COST)
-        allowed = {key: bare[key] + TIMES * own[key] for key in bare.keys() & own.keys()}
-        times = ratio(behind.values(records.COST), allowed)
-        found += [times.middle] if times else []
-        least = number(statistics.median(allowed.values())) if allowed else "–"
-        both = behind.median(records.COST)
-        told = [shown(one) if one else "–" for one in (both, times)]
-        lines.append([records.label(cell), told[0], least, told[1], bar(times, BEYOND)])
+def compare_with_least(run: Run, scenario: str) -> Part | None:
+    """What application and NGINX cost together, against the server direct and a few of NGINX's own answers."""
+    lines, middles = [], []
+    for cell, behind, direct, own_answer in list_behind_nginx(run, scenario):
+        direct_cost, own_cost = direct.read_values(measures.COST), own_answer.read_values(measures.PROXY)
+        common = direct_cost.keys() & own_cost.keys()
+        least = {number: direct_cost[number] + OWN_ANSWERS * own_cost[number] for number in common}
+        ratio = divide(behind.read_values(measures.COST), least)
+        middles += [ratio.middle] if ratio else []
+        least_text = format_number(statistics.median(least.values())) if least else "–"
+        cost = format_or_dash(behind.find_median(measures.COST))
+        lines.append([name_cell(cell), cost, least_text, format_or_dash(ratio), judge_limit(ratio, LEAST_LIMIT)])
     if not lines:
         return None
-    formula = f"direct + {TIMES} × NGINX's own answer"
+    formula = f"direct + {OWN_ANSWERS} × NGINX's own answer"
+    columns = ["server", "app + nginx, µs", f"{formula}, µs", "ratio (95 %)", f"at most {LEAST_LIMIT:g}"]
     return Part(
         "What do app and NGINX cost together, over the least that they could?",
-        sentences(f"{span(found)} times {formula}" if found else "no window counts"),
-        tables=[Table(["server", "app + nginx, µs", f"{formula}, µs", "ratio (95 %)", f"at most {BEYOND:g}"], lines)],
+        join_sentences(f"{format_range(middles)} times {formula}" if middles else "no window counts"),
+        tables=[Table(columns, lines)],
     )
 
 
-def own_answer(run: Run, scenario: str) -> Record | None:
-    """NGINX's answer without a server: of this scenario, or of another in the run."""
-    found = [
-        (cell.scenario != scenario, record)
-        for cell, record in run.records.items()
-        if (cell.server, cell.route, cell.mode, cell.http) == (NO_SERVER, "nginx", "ceiling", "1.1")
-        and cell.scenario in (scenario, "hello")
-    ]
-    return min(found, key=lambda one: one[0])[1] if found else None
+def list_behind_nginx(run: Run, scenario: str) -> Iterator[tuple[Cell, MeasuredCell, MeasuredCell, MeasuredCell]]:
+    """Each server's ceiling behind NGINX and direct, with NGINX's own answer; none where that was not measured."""
+    own_answer = find_own_answer(run, scenario)
+    for cell, behind in select_cells(run, scenario, route="nginx", mode="ceiling", http="1.1").items():
+        direct = run.cells.get(cell._replace(route=DIRECT))
+        if cell.server != NO_SERVER and own_answer and direct:
+            yield cell, behind, direct, own_answer
 
 
-Parts = Mapping[str, Sequence[Make]]
-FIRST: Parts = {
-    "burn": (scaling,),
-    "generator": (generator,),
-    "slow": (slow,),
-    "stock": (stock, beyond),
-    "wait": (little,),
+def find_own_answer(run: Run, scenario: str) -> MeasuredCell | None:
+    """NGINX's answer without a server: of this scenario, else of hello."""
+    for name in (scenario, "hello"):
+        for cell, measured in run.cells.items():
+            fields = (cell.scenario, cell.server, cell.route, cell.mode, cell.http)
+            if fields == (name, NO_SERVER, "nginx", "ceiling", "1.1"):
+                return measured
+    return None
+
+
+Findings = Mapping[str, Sequence[Finding]]
+BEFORE_QUESTIONS: Findings = {
+    "burn": (compare_workers,),
+    "generator": (compare_users,),
+    "slow": (find_slow_clients,),
+    "stock": (compare_with_stock, compare_with_least),
+    "wait": (compare_with_littles_law,),
 }
-AFTER: Parts = {"events": (clients,), "hello": (beyond,), "sockets": (clients,)}
-ALONE = {"generator", "slow"}  # the grids of these would say nothing
-MESSAGES = {"events", "sockets"}  # in which a "request" is a message
+AFTER_QUESTIONS: Findings = {
+    "events": (measure_client_memory,),
+    "hello": (compare_with_least,),
+    "sockets": (measure_client_memory,),
+}
+WITHOUT_QUESTIONS = {"generator", "slow"}  # the questions of every scenario would say nothing here
 
 
-def parts(run: Run, scenario: str, table: Parts) -> list[Part]:
-    """A scenario's own parts, in which something was measured."""
-    found: Iterable[Part | None] = (make(run, scenario) for make in table.get(scenario, ()))
-    return [part for part in found if part]
+def find_parts(run: Run, scenario: str, findings: Findings) -> list[Part]:
+    """A scenario's findings, of which something was measured."""
+    parts = (find(run, scenario) for find in findings.get(scenario, ()))
+    return [part for part in parts if part]

@@ -1,1 +1,1 @@
-"""What happens during a run, on the host: a plan becomes windows, and each window becomes a record."""
+"""What happens during a run, on the host: variables become a plan, the plan becomes windows, each window a record."""

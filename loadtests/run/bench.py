@@ -1,79 +1,54 @@
-"""`make bench`: which server, behind which proxy, at what cost? Measures a plan's windows, and writes the report.
+"""`make bench`: which server, behind which proxy, at what cost? Measures the windows of a plan, and writes the report.
 
-Every window is a line of loadtests/results/<run>/runs.jsonl, written when it is over: a run that is interrupted keeps
-and reports what it has, and `make bench RUN=<run>` goes on with the rest.
+Each window is written to loadtests/results/<run>/runs.jsonl as soon as it is over. So an interrupted run keeps and
+reports the windows that it has, and `make bench RUN=<run>` goes on with the rest.
 """
 
 import contextlib
-import datetime
 import fcntl
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from loadtests.analysis.records import RESULTS, known, read
+from loadtests.analysis import records
 from loadtests.report import page
 from loadtests.run import conditions
-from loadtests.run import plan as plans
-from loadtests.run.contract_check import Fit
-from loadtests.run.plan import Block, Plan
+from loadtests.run.contract_check import ContractChecks
+from loadtests.run.plan import Block, Start, estimate_seconds
+from loadtests.run.run_folder import RunFolder, resume_or_create
 from loadtests.run.testbed import Testbed
+from loadtests.run.variables import read_plan
 from loadtests.run.windows import failed_window, measure_windows
-from loadtests.window import NO_SERVER, Cell, Window, read_cell, write_record
+from loadtests.window import NO_SERVER, Cell
 from stack import ROOT, Problem, settings
 
-INSTEAD = {"SERVER": "SERVERS", "INTERFACE": "INTERFACES", "APP": "APPS", "PROXY": "PROXIES"}  # make up's
-Done = set[tuple[Cell, int]]
+# What `make up` reads, and what to give the bench in its place.
+INSTEAD = {"SERVER": "SERVERS", "INTERFACE": "INTERFACES", "APP": "APPS", "PROXY": "PROXIES"}
 
 
 def main() -> None:
     """`make bench`."""
     settings.spelling(os.environ.get("MAKEFLAGS", ""), INSTEAD)
     if not os.environ.get("RUN"):
-        plans.read(os.environ, 0)  # what is wrong is said before another run is waited for
-    for one in (signal.SIGTERM, signal.SIGINT):  # a background job would ignore SIGINT
-        signal.signal(one, signal.default_int_handler)
-    with alone():
-        folder, wanted = begun()
-        done = finished(folder)
-        if not (left := sum(len(due(block, number, done)) for number, block in wanted.starts())):
-            finish(folder, wanted)
-            return
-        testbed = Testbed(wanted.proxies, wanted.bases, wanted.dearer)
-        os.sched_setaffinity(0, testbed.generator)  # what the bench does itself takes nothing from the stack
-        about = f"about {wanted.seconds / 60:.0f} min, and the images' building"
-        whole_run = f"{wanted.windows} windows in {wanted.rounds} rounds"
-        rest = "" if left == wanted.windows else f", {left} of them left"
-        print(f"bench: {folder.name}: {whole_run}{rest}: {about}", flush=True)
-        try:
-            with removed(testbed):
-                testbed.start_all()
-                conditions.write(folder, wanted, testbed)
-                print(f"bench: the stack on core {said(testbed.stack)}, the generator on {said(testbed.generator)}")
-                measure(folder, wanted, testbed)
-        except KeyboardInterrupt:
-            print(f"\nbench: interrupted: `make bench RUN={folder.name}` goes on", file=sys.stderr)
-            sys.exit(130)
-        finally:
-            if lines(folder):
-                finish(folder, wanted)
-
-
-def said(cores: list[int]) -> str:
-    """Cores in words."""
-    return ", ".join(map(str, cores))
+        read_plan(os.environ, 0)  # a mistake in the variables must not wait for the lock
+    for number in (signal.SIGTERM, signal.SIGINT):  # a background job would ignore SIGINT
+        signal.signal(number, signal.default_int_handler)
+    with hold_lock():
+        run = resume_or_create(os.environ)
+        if run.find_due():
+            measure_on_testbed(run)
+        else:
+            finalize(run)
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """One run at a time: a second one would measure the first."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with (RESULTS / ".lock").open("w") as file:
+def hold_lock() -> Iterator[None]:
+    """Lets one run measure at a time, because a second one would disturb the first."""
+    records.RESULTS.mkdir(parents=True, exist_ok=True)
+    with (records.RESULTS / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -81,44 +56,37 @@ def alone() -> Iterator[None]:
         yield
 
 
-def begun() -> tuple[Path, Plan]:
-    """The run's folder and plan: a new one, or, by RUN, one that was begun before."""
-    if name := os.environ.get("RUN", ""):
-        folder = RESULTS / name
-        if not (folder / "plan.json").is_file():
-            raise Problem(f"RUN={name} is no run that was begun: {known()}")
-        if others := [one for one in plans.VARIABLES if os.environ.get(one) and one != "RUN"]:
-            raise Problem(f"RUN={name} goes on as it began: leave out {', '.join(sorted(others))}")
-        kept = json.loads((folder / "plan.json").read_text())
-        return folder, plans.read(kept["variables"], kept["seed"])
-    seed = int(time.time())
-    wanted = plans.read(os.environ, seed)
-    folder = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}-{wanted.name}"
-    folder.mkdir(parents=True)
-    variables = {name: os.environ[name] for name in plans.VARIABLES if os.environ.get(name)}
-    (folder / "plan.json").write_text(json.dumps({"variables": variables, "seed": seed}, indent=1) + "\n")
-    return folder, wanted
+def measure_on_testbed(run: RunFolder) -> None:
+    """Measures what is left of a run on a testbed of its own, and reports the run, whole or interrupted."""
+    testbed = Testbed(run.plan.routes, run.plan.bases, run.plan.slowdown)
+    os.sched_setaffinity(0, testbed.generator_cores)  # the bench itself must take nothing from the stack
+    print(f"bench: {describe(run)}", flush=True)
+    try:
+        with remove_afterwards(testbed):
+            testbed.start_all()
+            conditions.write(run, testbed)
+            stack, generator = (", ".join(map(str, cores)) for cores in (testbed.stack_cores, testbed.generator_cores))
+            print(f"bench: the stack on core {stack}, the generator on {generator}")
+            measure(run, testbed)
+    except KeyboardInterrupt:
+        print(f"\nbench: interrupted: `make bench RUN={run.name}` goes on", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        if run.read_records():
+            finalize(run)
 
 
-def whole(folder: Path) -> list[str]:
-    """What the run has written so far, but for a line that a killed run did not end."""
-    file = folder / "runs.jsonl"
-    return [line for line in file.read_text().splitlines(True) if line.endswith("\n")] if file.is_file() else []
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    """What the run has so far."""
-    return [json.loads(line) for line in whole(folder)]
-
-
-def finished(folder: Path) -> Done:
-    """Every cell with its rounds; a cell that cannot be measured has round -1."""
-    return {(read_cell(line), line.get("round", -1)) for line in lines(folder)}
+def describe(run: RunFolder) -> str:
+    """The size of a run and what is left of it, in words."""
+    plan, left = run.plan, sum(len(start.block.cells) for start in run.find_due())
+    rest = "" if left == plan.windows else f", {left} of them left"
+    duration = f"about {plan.seconds / 60:.0f} min, and the images' building"
+    return f"{run.name}: {plan.windows} windows in {plan.rounds} rounds{rest}: {duration}"
 
 
 @contextlib.contextmanager
-def removed(testbed: Testbed) -> Iterator[None]:
-    """Whatever happens, nothing of the testbed is left: a second Ctrl-C does not reach what cleans up."""
+def remove_afterwards(testbed: Testbed) -> Iterator[None]:
+    """Removes the testbed in any case. A second Ctrl-C does not interrupt this."""
     try:
         yield
     finally:
@@ -128,70 +96,72 @@ def removed(testbed: Testbed) -> Iterator[None]:
         testbed.stop()
 
 
-def measure(folder: Path, wanted: Plan, testbed: Testbed) -> None:
-    """Every window that is not measured yet, each written down when it is over."""
-    fit, done = Fit(testbed), finished(folder)
-    with (folder / "runs.jsonl").open("a+") as file:
-        file.truncate(len("".join(whole(folder)).encode()))
-
-        def note(line: dict[str, Any]) -> None:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-
-        def note_window(window: Window, number: int, place: int) -> None:
-            window.round, window.block = number, place
-            note(write_record(window))
-
-        blocks = [(number, *one) for number in range(wanted.rounds) for one in enumerate(wanted.order(number))]
-        todo = [(*one, cells) for one in blocks if (cells := due(one[2], one[0], done))]
-        began, planned = time.monotonic(), [plans.took(one[3]) for one in todo]
-        for count, (number, place, block, cells) in enumerate(todo, 1):
-            unfit, failed = served(testbed, fit, block, cells)
-            for cell in cells:
-                if cell.route in unfit and (cell, -1) not in done:
-                    done.add((cell, -1))
-                    note(cell._asdict() | {"unmeasured": unfit[cell.route]})
-                elif cell.route in failed:
-                    note_window(failed_window(cell, "start", failed[cell.route]), number, place)
-            good = [cell for cell in cells if cell.route not in unfit | failed]
-            for window in measure_windows(testbed, good, wanted):
-                note_window(window, number, place)
-            minutes = (time.monotonic() - began) * sum(planned[count:]) / sum(planned[:count]) / 60
-            server = block.server if block.server != NO_SERVER else "no server: the proxies' own answers"
-            what = " ".join(filter(None, [server, block.interface, block.app, block.pair]))
-            place_in_all = f"{count} of {len(todo)} starts; about {minutes:.0f} min left"
-            print(f"bench: round {number + 1} of {wanted.rounds}: {what} [{place_in_all}]", flush=True)
+def measure(run: RunFolder, testbed: Testbed) -> None:
+    """Measures every window that is due."""
+    checks = ContractChecks(testbed)
+    run.remove_unfinished_line()
+    starts, began = run.find_due(), time.monotonic()
+    unmeasured: set[Cell] = set()
+    for count, start in enumerate(starts, 1):
+        cells = tuple(cell for cell in start.block.cells if cell not in unmeasured)
+        if cells:
+            block = start.block._replace(cells=cells)
+            unmeasured |= measure_start(run, testbed, checks, start._replace(block=block))
+        place = f"[{count} of {len(starts)} starts; about {estimate_minutes(starts, count, began):.0f} min left]"
+        print(f"bench: round {start.round + 1} of {run.plan.rounds}: {start.block.describe()} {place}", flush=True)
 
 
-def due(block: Block, number: int, done: Done) -> list[Cell]:
-    """The cells of a block that a round has not measured yet."""
-    return [cell for cell in block.cells if not {(cell, number), (cell, -1)} & done]
+def measure_start(run: RunFolder, testbed: Testbed, checks: ContractChecks, start: Start) -> set[Cell]:
+    """Starts a server and measures its windows, each written when it is over.
+
+    Returns the cells that cannot be measured in any round.
+    """
+    differing, failed = serve(testbed, checks, start.block)
+    unmeasured = {cell for cell in start.block.cells if cell.route in differing}
+    for cell in start.block.cells:
+        if cell in unmeasured:
+            run.write_unmeasured(cell, differing[cell.route])
+        elif cell.route in failed:
+            run.write_window(failed_window(cell, "start", failed[cell.route]), start)
+    ready = [cell for cell in start.block.cells if cell.route not in differing | failed]
+    for window in measure_windows(testbed, ready, run.plan):
+        run.write_window(window, start)
+    return unmeasured
 
 
-def served(testbed: Testbed, fit: Fit, block: Block, cells: list[Cell]) -> tuple[dict[str, str], dict[str, str]]:
-    """Starts the block's server. The ways that do not keep the contract, and those that failed this time, with why."""
-    ways = dict.fromkeys(cell.route for cell in cells)
-    unfit, failed = {}, {}
+def estimate_minutes(starts: Sequence[Start], count: int, began: float) -> float:
+    """About how long the starts after the first `count` take, at the pace since `began`."""
+    durations = [estimate_seconds(start.block.cells) for start in starts]
+    return (time.monotonic() - began) * sum(durations[count:]) / sum(durations[:count]) / 60
+
+
+def serve(testbed: Testbed, checks: ContractChecks, block: Block) -> tuple[dict[str, str], dict[str, str]]:
+    """Starts the server of a block. Returns two kinds of routes with the reason of each.
+
+    The first are the routes whose answers differ from the contract, the second those that failed at this start.
+    """
+    routes = dict.fromkeys(cell.route for cell in block.cells)
+    differing, failed = {}, {}
     try:
         if block.server != NO_SERVER:
-            testbed.serve(block.server, block.interface, block.app, block.workers, cells[0].threads)
+            testbed.serve(block.server, block.interface, block.app, block.workers, block.cells[0].threads)
     except Problem as problem:
-        return {}, dict.fromkeys(ways, str(problem))
-    for way in ways:
+        return {}, dict.fromkeys(routes, str(problem))
+    for route in routes:
         try:
-            unfit[way] = fit.fault(block, way)
+            if fault := checks.find_fault(block, route):
+                differing[route] = fault
         except (OSError, Problem) as problem:
-            failed[way] = str(problem)
-    return {way: why for way, why in unfit.items() if why}, failed
+            failed[route] = str(problem)
+    return differing, failed
 
 
-def finish(folder: Path, wanted: Plan) -> None:
-    """Writes the report, and says where it is."""
-    file = folder / "machine.json"
-    done = finished(folder)
-    missing = any(due(block, number, done) for number, block in wanted.starts())
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"interrupted": missing}, indent=1) + "\n")
-    page.write(folder)
-    for notice in page.notices(read(folder)):
+def finalize(run: RunFolder) -> None:
+    """Notes whether windows are missing, writes the report, and says where it is."""
+    file = run.path / "machine.json"
+    machine = json.loads(file.read_text()) | {"interrupted": bool(run.find_due())}
+    file.write_text(json.dumps(machine, indent=1) + "\n")
+    page.write(run.path)
+    for notice in page.notices(records.read(run.path)):
         print(f"bench: {notice}")
-    print(f"bench: {(folder / 'report.html').relative_to(ROOT)}")
+    print(f"bench: {(run.path / 'report.html').relative_to(ROOT)}")

@@ -1,82 +1,87 @@
-"""Validate, then measure: a server that does not answer as the contract says, that way, is not measured."""
+"""Checks the contract on a route before anything is measured there, because wrong answers may be cheap."""
 
 import contextlib
 import http.client
 import json
-import time
+import socket
 
 from apps import contract
-from loadtests.run.plan import STOCK, Block
-from loadtests.run.testbed import ALONE, HTTPS, Testbed
-from loadtests.window import DIRECT, NO_SERVER
+from loadtests.run.plan import Block
+from loadtests.run.testbed import OWN_ANSWER, Testbed
+from loadtests.window import DIRECT, NO_SERVER, STOCK
 from stack import Problem
+from stack.ports import HTTPS
 from stack.readiness import READY_SECONDS
+from stack.waiting import wait_until
 
+APP_PORT = 8000
+TIMEOUT = 20  # seconds
 GREETING = tuple(check for check in contract.CHECKS if (check.method, check.path) == ("GET", "/"))
+PROCESS = contract.Check("process", "GET", "/process")  # the answer names the server
 
 
-class Fit:
-    """What is known of a testbed's cells: the contract is verified once for each server, application and way."""
+class ContractChecks:
+    """The contract checks of a run: each server with each application is checked once on each route."""
 
     def __init__(self, testbed: Testbed) -> None:
         self.testbed = testbed
-        self.known: dict[tuple[str, ...], str] = {}
+        self.faults: dict[tuple[str, ...], str] = {}
 
-    def fault(self, block: Block, way: str) -> str:
-        """What of the contract does not hold that way; "" where it does. `Problem` where nothing gets through."""
-        place = (block.server, block.interface, block.app, way)
+    def find_fault(self, block: Block, route: str) -> str:
+        """What fails on a route, in words; "" where nothing does. `Problem` where no request gets through."""
+        subject = (block.server, block.interface, block.app, route)
         if block.server != NO_SERVER:
-            self.wait(way)
-        if place not in self.known:
-            self.known[place] = self.verified(block, way)
-        return self.known[place]
+            self.wait_for_route(route)
+        if subject not in self.faults:
+            self.faults[subject] = self.check(block, route)
+        return self.faults[subject]
 
-    def verified(self, block: Block, way: str) -> str:
-        """What of the contract fails, but for what has a name.
+    def check(self, block: Block, route: str) -> str:
+        """What fails on a route, without the named differences.
 
-        Of a proxy's own answer it is the greeting; so it is of a stock configuration, whose lacks are known.
+        A proxy's own answer, and a stock configuration, which lacks much by design, are checked for the greeting only.
         """
         if block.server == NO_SERVER:
-            faults = contract.verify(sender(self.testbed, way, ALONE), GREETING)
+            faults = contract.verify(self.make_client(route, OWN_ANSWER), GREETING)
         else:
-            checks = GREETING if way in STOCK else contract.CHECKS
-            named = contract.differences(block.server, block.interface, way, "1.1", block.app)
-            found = contract.verify(sender(self.testbed, way), checks)
-            faults = {name: fault for name, fault in found.items() if name not in named}
-        return f"fails the contract: {'; '.join(f'{one}: {why}' for one, why in faults.items())}" if faults else ""
+            checks = GREETING if route.endswith(STOCK) else contract.CHECKS
+            named = contract.differences(block.server, block.interface, route, "1.1", block.app)
+            all_faults = contract.verify(self.make_client(route), checks)
+            faults = {name: fault for name, fault in all_faults.items() if name not in named}
+        return (
+            f"fails the contract: {'; '.join(f'{name}: {fault}' for name, fault in faults.items())}" if faults else ""
+        )
 
-    def wait(self, way: str) -> None:
-        """Until a request gets through that way to the server that runs now."""
-        send = sender(self.testbed, way)
-        ask = contract.Check("process", "GET", "/process")
-        until = time.monotonic() + READY_SECONDS
-        while time.monotonic() < until:
+    def wait_for_route(self, route: str) -> None:
+        """Waits until a request gets through to the server that runs now; `Problem` where none does."""
+        send = self.make_client(route)
+
+        def is_reached() -> bool:
             with contextlib.suppress(OSError, ValueError):
-                if json.loads(send(ask).body)["server"] == self.testbed.compose.environment["SERVER"]:
-                    return
-            time.sleep(0.1)
-        raise Problem(f"no request got through {way}")
+                return json.loads(send(PROCESS).body)["server"] == self.testbed.compose.environment["SERVER"]
+            return False
 
+        if not wait_until(is_reached, READY_SECONDS):
+            raise Problem(f"no request got through {route}")
 
-def sender(testbed: Testbed, way: str, port: int = HTTPS) -> contract.Send:
-    """The client as the contract wants one, on connections of its own, verified against the stack's authority."""
-    container = testbed.app if way == DIRECT else testbed.proxies[way]
-    network = "backend" if way == DIRECT else "edge"
-    template = f'{{{{(index .NetworkSettings.Networks "{testbed.compose.project}_{network}").IPAddress}}}}'
-    address = testbed.compose.inspect(container, template)
-    trust = testbed.trust if way != DIRECT else None
+    def make_client(self, route: str, port: int = HTTPS) -> contract.Send:
+        """A client for the contract. Each request has a new connection, over verified TLS but directly to the app."""
+        if route == DIRECT:
+            address = self.testbed.address("app", "backend")
 
-    def send(check: contract.Check) -> contract.Answer:
-        if trust:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(way, port, timeout=20, context=trust)
-            plain = http.client.HTTPConnection(address, port, timeout=20)
-            plain.connect()
-            connection.sock = trust.wrap_socket(plain.sock, server_hostname=way)
+            def connect() -> http.client.HTTPConnection:
+                return http.client.HTTPConnection(address, APP_PORT, timeout=TIMEOUT)
         else:
-            connection = http.client.HTTPConnection(address, 8000, timeout=20)
-        try:
-            return contract.send_over(connection, check)
-        finally:
-            connection.close()
+            address = self.testbed.address(route, "edge")
 
-    return send
+            def connect() -> http.client.HTTPConnection:
+                connection = http.client.HTTPConnection(route, port)  # for the request's Host; no DNS here has the name
+                plain = socket.create_connection((address, port), TIMEOUT)
+                connection.sock = self.testbed.trust.wrap_socket(plain, server_hostname=route)
+                return connection
+
+        def send(check: contract.Check) -> contract.Answer:
+            with contextlib.closing(connect()) as connection:
+                return contract.send_over(connection, check)
+
+        return send

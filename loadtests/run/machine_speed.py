@@ -1,9 +1,9 @@
-"""How fast the stack's cores are while a window lasts: by a fixed piece of work, done again and again beside it.
+"""How fast the stack's cores are while a window lasts, from a fixed piece of work beside it.
 
-On a shared machine the same request costs up to twice the CPU time while a neighbour uses the other half of the
-physical core, or its cache. No counter of the kernel shows that, and it changes within a second. So a process on each
-of the stack's cores does the same few things a hundred times a second (a loop, some parsing, some bytes through a
-socket) and takes the CPU time of each turn: the measure that `records` applies to what a window cost.
+On a shared machine a neighbour may use the other half of the physical core, or its cache. Then the same request costs
+up to twice the CPU time. No counter of the kernel shows this, and it changes within a second. So a process on each of
+the stack's cores does the same piece of work a hundred times a second: a loop, some parsing, some bytes through a
+socket. It measures the CPU time of each turn. `loadtests/analysis` divides the CPU times of windows by this measure.
 """
 
 import json
@@ -13,14 +13,45 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 PAUSE = 0.01  # seconds between two turns: about 2 % of a core
+TIMES = 6  # the piece of work in each turn
 DOCUMENT = '{"customer": "ana@example.org", "lines": [{"article": "A-0001", "pieces": 3, "cents": 995}]}'
 
 
-def work(times: int, near: socket.socket, far: socket.socket) -> None:
-    """The piece of work, some times: the interpreter, the allocator and the kernel each have a third of it."""
+class ProbeReading(NamedTuple):
+    """`work` is the mean CPU time of a turn since the last reading, in µs; `cpu` that of the process, in seconds."""
+
+    work: float
+    cpu: float
+
+
+class SpeedProbe:
+    """The process on one core, as the bench sees it."""
+
+    def __init__(self, core: int) -> None:
+        command = [sys.executable, "-m", "loadtests.run.machine_speed", str(core)]
+        # In a session of its own, because Ctrl-C is for the bench, which ends this process when it is done.
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self.stdin, self.stdout = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
+
+    def read(self) -> ProbeReading:
+        """What the probe has measured since the last reading."""
+        self.stdin.write("\n")
+        self.stdin.flush()
+        return ProbeReading(*json.loads(self.stdout.readline()))
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.terminate()
+        self.process.communicate()
+
+
+def do_work(times: int, near: socket.socket, far: socket.socket) -> None:
+    """Does the piece of work some times. The interpreter, the allocator and the kernel each have a third of it."""
     for number in range(70 * times):
         number * number % 7
     for _ in range(2 * times):
@@ -30,50 +61,39 @@ def work(times: int, near: socket.socket, far: socket.socket) -> None:
         far.recv(1)
 
 
-class Gauge:
-    """The process on one core, as seen from the bench."""
+class Turns:
+    """Counts turns and their CPU time, in a thread of its own."""
 
-    def __init__(self, core: int) -> None:
-        command = [sys.executable, "-m", "loadtests.run.machine_speed", str(core)]
-        # In a session of its own: Ctrl-C is for the bench, which ends this process when it is done.
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-        self.told, self.said = cast(IO[str], self.process.stdin), cast(IO[str], self.process.stdout)
+    def __init__(self) -> None:
+        self.lock, self.count, self.nanoseconds = threading.Lock(), 0, 0
 
-    def read(self) -> tuple[float, float]:
-        """CPU time of one turn (µs, the mean since the last reading), and all that the process has used (seconds)."""
-        self.told.write("\n")
-        self.told.flush()
-        turn, used = json.loads(self.said.readline())
-        return turn, used
+    def run(self) -> None:
+        """Does a turn after each pause, without end."""
+        pair = socket.socketpair()
+        while True:
+            time.sleep(PAUSE)
+            do_work(1, *pair)  # refills the caches that another process has used: that is not this work's cost
+            begin = time.thread_time_ns()
+            do_work(TIMES, *pair)
+            with self.lock:
+                self.count += 1
+                self.nanoseconds += time.thread_time_ns() - begin
 
-    def close(self) -> None:
-        """Ends the process."""
-        self.process.terminate()
-        self.process.communicate()
+    def read_and_reset(self) -> ProbeReading:
+        """The turns since the last reading."""
+        with self.lock:
+            count, nanoseconds = self.count, self.nanoseconds
+            self.count = self.nanoseconds = 0
+        return ProbeReading(nanoseconds / count / 1000 if count else 0.0, time.process_time())
 
 
 def main() -> None:
-    """Turns without end, and for each line the mean of those since the last one."""
+    """Runs on the core that the argument names, and answers each line of stdin with a reading."""
     os.sched_setaffinity(0, {int(sys.argv[1])})
-    lock, pair, turns = threading.Lock(), socket.socketpair(), [0, 0]
-
-    def turn() -> None:
-        while True:
-            time.sleep(PAUSE)
-            work(1, *pair)  # what another process has pushed out of the caches is that process's cost
-            began = time.thread_time_ns()
-            work(6, *pair)
-            with lock:
-                turns[:] = turns[0] + 1, turns[1] + time.thread_time_ns() - began
-
-    threading.Thread(target=turn, daemon=True).start()
+    turns = Turns()
+    threading.Thread(target=turns.run, daemon=True).start()
     for _ in sys.stdin:
-        with lock:
-            count, spent = turns
-            turns[:] = 0, 0
-        print(json.dumps([spent / count / 1000 if count else 0.0, time.process_time()]), flush=True)
+        print(json.dumps(turns.read_and_reset()), flush=True)
 
 
 if __name__ == "__main__":

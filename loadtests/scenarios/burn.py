@@ -1,6 +1,6 @@
 """What does a request that computes cost, and what do more workers bring?
 
-`GET /burn/1600`: about a millisecond of Python. One worker computes on one core, whatever its server does beside it.
+`GET /burn/1600`: about a millisecond of Python. One worker computes on one core only, whatever its server.
 """
 
 from loadtests.generator.lean_user import LeanUser

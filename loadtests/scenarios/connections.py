@@ -1,7 +1,7 @@
 """What does a connection cost?
 
-`GET /` as in hello, but each request on a connection of its own: TCP where the server is asked directly, TCP and a
-whole TLS handshake at a proxy. The difference to hello is what keep-alive saves.
+`GET /` as in hello, but each request opens a new connection: TCP directly to the server, TCP and a whole TLS handshake
+to a proxy. The difference from hello is what keep-alive saves.
 """
 
 from types import MappingProxyType

@@ -1,7 +1,7 @@
 """What does a server-sent event cost, and a client that listens?
 
-`GET /events/25`: a stream of 25 messages, as fast as they come, and then the next stream. A request is a
-message here. The clients stay connected until the memory is read: the two rows' difference is that of 240 of them.
+`GET /events/25`: a stream of 25 messages, sent without a pause, and then the next stream. Each message counts as a
+request. The clients stay connected until the memory is read, so the two rows differ by the memory of 240 clients.
 """
 
 from loadtests.generator.lean_user import LeanUser
@@ -24,4 +24,4 @@ class Events256(Events16):
     """256 clients."""
 
     clients = 256
-    seconds = 1.85  # one stream takes a good part of a second
+    seconds = 1.85  # one stream takes most of a second

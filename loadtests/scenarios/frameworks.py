@@ -1,6 +1,6 @@
 """What does a framework cost?
 
-`GET /` as in hello, from every application on the same server: the plain callable is the floor.
+`GET /` as in hello, from every application on the same server. The application without a framework costs least.
 """
 
 from loadtests.generator.lean_user import LeanUser

@@ -1,7 +1,7 @@
 """What does a request cost the generator?
 
-`GET /` as in hello, in a closed loop of two, with the same checks: the status and every byte. The two kinds of user are
-compared by requests per CPU second of the generator, which has time left.
+`GET /` as in hello, by two clients in a closed loop. Both kinds of user check the status and every byte. They are
+compared by requests per CPU second of the generator, which is not busy all the time.
 """
 
 from locust import FastHttpUser, task

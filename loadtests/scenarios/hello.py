@@ -1,6 +1,6 @@
 """What does a request cost?
 
-`GET /`: fourteen bytes, made by the smallest handler there is. What is measured is the server, not the application.
+`GET /`: fourteen bytes, made by the smallest possible handler. So the server is measured, not the application.
 """
 
 from loadtests.generator.lean_user import LeanUser
@@ -9,5 +9,5 @@ from loadtests.generator.lean_user import LeanUser
 class Hello(LeanUser):
     """Asks for the greeting."""
 
-    alone = ("nginx", "caddy")
+    own_answer = ("nginx", "caddy")
     reply = b"Hello, world!\n"

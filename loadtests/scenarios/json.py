@@ -1,6 +1,6 @@
 """What does a real piece of JSON cost?
 
-`POST /order`: an order of 20 lines, 2 kB, is parsed, each line is validated, and the answer says what each comes to.
+`POST /order`: an order of 20 lines, 2 kB, is parsed, and each line is validated. The answer has the cost of each line.
 """
 
 from types import MappingProxyType

@@ -1,6 +1,8 @@
-"""What does the documents' example cost?
+"""What does the talk's example cost?
 
-`POST /login` with a JSON body: it is parsed, validated and answered with a token.
+`POST /login` with a JSON body, which is parsed and validated; the answer is a token. The example is that of the talk
+"Web/Asynchronous Server Gateway Interface" (Live de Python #301, October 2025), whose slides are in Portuguese: `senha`
+is a password.
 """
 
 from types import MappingProxyType

@@ -1,7 +1,7 @@
 """What do HTTP/1.1, HTTP/2 and HTTP/3 cost at the edge?
 
-`GET /` as in hello, up to 16 requests at a time: on 16 connections over HTTP/1.1 and HTTP/2, on one over HTTP/3. What
-lies behind the proxy is spoken to in HTTP/1.1 each time.
+`GET /` as in hello, up to 16 requests at a time: on 16 connections over HTTP/1.1 and HTTP/2, on one over HTTP/3. The
+proxy always speaks HTTP/1.1 to the application.
 """
 
 from loadtests.generator.lean_user import LeanUser
@@ -13,5 +13,5 @@ class Protocols(LeanUser):
     """Asks for the greeting."""
 
     modes = ("ceiling",)
-    alone = ("nginx", "caddy")
+    own_answer = ("nginx", "caddy")
     reply = b"Hello, world!\n"

@@ -1,10 +1,11 @@
 """How many slow clients can there be until the others suffer?
 
-While 16 users ask for the greeting at the usual rate, some others each keep a request under way: its head, and then a
-byte of its body five times a second. Who gives a thread or a worker to every request runs out of them.
+16 users ask for the greeting at the usual rate. Beside them, each slow client keeps a request under way: it sends the
+head, and then a byte of the body five times a second. A server that needs a thread or worker for each request runs out
+of them.
 """
 
-from loadtests.generator.streams import BesideSlowUser
+from loadtests.generator.slow_clients import BesideSlowUser
 
 PLAN = {"SERVERS": "granian,gunicorn,uvicorn", "PROXIES": "direct,nginx,caddy"}
 

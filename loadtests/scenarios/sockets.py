@@ -1,15 +1,15 @@
 """What does a WebSocket message cost, and a client that stays?
 
-`/ws`: sixteen characters there and back, in a closed loop. A request is a message and its echo here. The clients stay
-connected until the memory is read: the two rows' difference is that of 240 of them.
+`/ws`: sixteen characters there and back, in a closed loop. A message and its echo count as a request. The clients stay
+connected until the memory is read, so the two rows differ by the memory of 240 clients.
 """
 
-from loadtests.generator.streams import SocketUser
+from loadtests.generator.websocket_user import WebSocketUser
 
 PLAN = {"INTERFACES": "asgi", "PROXIES": "direct,nginx"}
 
 
-class Sockets16(SocketUser):
+class Sockets16(WebSocketUser):
     """16 clients."""
 
     modes = ("ceiling",)

@@ -1,6 +1,6 @@
 """What does a static file cost?
 
-`GET /static/hello.txt`: the web server answers it by itself. No application takes part.
+`GET /static/hello.txt`: the web server answers by itself. No application takes part.
 """
 
 from loadtests.generator.lean_user import LeanUser
@@ -11,6 +11,6 @@ PLAN = {"SERVERS": "none", "PROXIES": "nginx,caddy,apache"}
 class Static(LeanUser):
     """Asks for the file."""
 
-    alone = ("nginx", "caddy", "apache")
+    own_answer = ("nginx", "caddy", "apache")
     path = "/static/hello.txt"
     reply = b"A static file, answered by the web server: no application takes part.\n"

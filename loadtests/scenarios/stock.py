@@ -1,7 +1,7 @@
 """What do this stack's proxies cost, against the shortest configuration that proxies?
 
-`GET /` as in hello: directly, behind NGINX and Caddy as they are here, and behind each with nothing but the lines that
-a proxy needs.
+`GET /` as in hello: directly, behind NGINX and Caddy with this stack's configuration, and behind each with a stock
+configuration, which has only the lines that a proxy needs.
 """
 
 from loadtests.generator.lean_user import LeanUser
@@ -17,5 +17,5 @@ PLAN = {
 class Stock(LeanUser):
     """Asks for the greeting."""
 
-    alone = ("nginx", "caddy")
+    own_answer = ("nginx", "caddy")
     reply = b"Hello, world!\n"

@@ -1,6 +1,6 @@
 """What does one megabyte up cost?
 
-`POST /upload`: the application reads all of it and answers with its SHA-256.
+`POST /upload`: the application reads the whole body and answers with its SHA-256.
 """
 
 from types import MappingProxyType

@@ -1,7 +1,7 @@
 """What does a request that waits cost?
 
-The application waits, as for a database. By Little's law no more than clients ÷ wait can be answered a second, and with
-T threads no more than T ÷ wait.
+The application waits, as for a database. By Little's law, at most clients ÷ wait requests are answered a second, and by
+T threads at most T ÷ wait.
 """
 
 from loadtests.generator.lean_user import LeanUser

@@ -1,1 +1,1 @@
-"""Locust's web page beside the running stack."""
+"""Locust's web page beside the running stack, for `make bench-ui`."""

@@ -3,17 +3,28 @@
 # Workers: processes, one SO_REUSEPORT socket each
 # Docs: https://github.com/emmett-framework/granian
 #
-# --http 1                      default auto: also HTTP/2 without TLS; the proxies speak HTTP/1.1 to the app
-# --http1-header-read-timeout   default 30000 ms, at most 60000: also how long an idle kept-alive connection
-#                               lives; must outlast the proxies' 15 s
-# --respawn-failed-workers      (!) default off: one killed worker ends the whole server
-# --workers-kill-timeout        (!) default off: a stop waits for the last request, however long
-# No access log (the default): the proxies log. It would let a client write lines of its own into it.
-# chrt --batch                  its network thread and Python's wake each other for every request. By default whoever is
-#                               woken interrupts whoever woke it; so, it waits until that has no more to do: on a full core
-#                               0.57 of the CPU time (docs/decisions/0011-threads-that-wait-their-turn.md). systemd:
-#                               CPUSchedulingPolicy=batch
-# Checked by: test_threads_that_wake_each_other_wait_their_turn, test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# --http 1
+#   Serves HTTP/1.1 only. Default: auto, which also accepts HTTP/2 without TLS.
+#   The proxies send HTTP/1.1 to the application, so nothing else is needed.
+# --http1-header-read-timeout
+#   Milliseconds to wait for the head of a request. Default: 30000. Maximum: 60000.
+#   The same time-out closes an idle kept-alive connection, so it must be longer than the proxies' 15 s.
+# --respawn-failed-workers
+#   Starts a new worker for one that died. Default: off. (!) Without it one killed worker ends the whole server.
+# --workers-kill-timeout
+#   Seconds that a stop waits for requests in flight. Default: none.
+#   (!) Without it a stop waits for the last request without a limit.
+# chrt --batch
+#   Changes the scheduling policy of every thread of the server. Default: SCHED_OTHER.
+#   Granian's network thread and Python's thread wake each other for every request.
+#   By default a woken thread preempts the thread that woke it. SCHED_BATCH lets the waker finish first and saves a
+#   context switch per request. Figures: docs/decisions/0011-sched-batch-for-threads-that-wake-each-other.md
+#   With systemd: CPUSchedulingPolicy=batch
+# The access log stays off, which is the default. The proxies write one, and a client could forge lines in Granian's.
+# Checked by: test_threads_that_wake_each_other_wait_their_turn,
+#   test_every_flag_of_a_server_script_is_known_to_its_server,
+#   test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 chrt --batch --pid 0 $$ || true
 exec granian --interface asgi --host 0.0.0.0 --port 8000 \

@@ -3,8 +3,11 @@
 # Workers: processes on one shared socket
 # Docs: https://github.com/Kludex/uvicorn-worker
 #
-# Gunicorn's --keep-alive and --forwarded-allow-ips win over Uvicorn's own. The flags: see gunicorn.sh
-# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# The flags are Gunicorn's: see gunicorn.sh
+# Gunicorn's --keep-alive and --forwarded-allow-ips replace Uvicorn's own settings.
+# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
+#   test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 exec gunicorn --worker-class uvicorn_worker.UvicornWorker --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \

@@ -3,13 +3,24 @@
 # Workers: processes on one shared socket
 # Docs: https://gunicorn.org/reference/settings/
 #
-# --keep-alive                  default 2 s: (!) less than the proxies' 15 s loses the request sent as it closes
-# --graceful-timeout            default 30 s: must end before compose's stop_grace_period; open WebSockets use it up
-# --timeout                     default 30 s: a worker whose event loop is stuck that long is replaced
-# --worker-tmp-dir, --no-control-socket   without them it does not start cleanly on a read-only root
-# --forwarded-allow-ips         who may say that the client came by https; the address: apps/gateway.py
-# No access log (the default): the proxies log.
-# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# --keep-alive
+#   Seconds until an idle connection is closed. Default: 2. The value must be longer than the proxies' 15 s.
+#   (!) Otherwise Gunicorn closes a connection while a proxy sends a request on it, and that request is lost.
+# --graceful-timeout
+#   Seconds that a stop waits for requests in flight. Default: 30. The value must be shorter than compose's
+#   stop_grace_period. Otherwise Docker kills the server. A stop with an open WebSocket takes all of this time.
+# --timeout
+#   Replaces a worker whose event loop is stuck for this many seconds. Default: 30.
+# --worker-tmp-dir, --no-control-socket
+#   Put the workers' heartbeat files into memory, and make no control socket.
+#   Without these flags Gunicorn does not start cleanly, because the root file system is read-only.
+# --forwarded-allow-ips
+#   The peers that may say that the client used https. Default: this machine. Here: the proxies' networks.
+#   The client's address comes from apps/gateway.py.
+# The access log stays off, which is the default. The proxies write one.
+# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
+#   test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 exec gunicorn --worker-class asgi --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \

@@ -3,10 +3,16 @@
 # Workers: processes on one shared socket
 # Docs: https://gunicorn.org/design/
 #
-# (!) A slow client holds a worker: only behind a proxy that buffers requests. It never keeps a connection alive.
-# --timeout                     (!) also the longest that one request may take: the worker is killed
+# --timeout
+#   Replaces a worker that is silent for this many seconds. Default: 30.
+#   (!) A sync worker is silent during a request, so this is the longest time that a request may take.
 # --graceful-timeout, --worker-tmp-dir, --no-control-socket, --forwarded-allow-ips: see ../asgi/gunicorn.sh
-# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+#
+# (!) A slow client occupies a worker. Run this worker class only behind a proxy that buffers requests.
+# A sync worker closes the connection after every reply, so there is no --keep-alive.
+# Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
+#   test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 exec gunicorn --worker-class sync --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --graceful-timeout "$GRACE" --timeout 30 \

@@ -3,10 +3,17 @@
 # Workers: processes on one shared socket
 # Docs: https://hypercorn.readthedocs.io/en/latest/how_to_guides/wsgi_apps.html
 #
-# The prefix `wsgi:` names the interface instead of guessing it. Threads: asyncio's own pool, no flag.
-# (!) It buffers each request body, at most 16 MiB. The flags and their dangers: see ../asgi/hypercorn.sh
-# chrt --batch                  the event loop and the threads wake each other: see ../asgi/granian.sh
-# Checked by: test_threads_that_wake_each_other_wait_their_turn, test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# The flags and their dangers: see ../asgi/hypercorn.sh
+# The prefix `wsgi:` names the interface. Without it Hypercorn guesses the interface.
+# The number of threads has no flag. Hypercorn uses the default thread pool of asyncio.
+# chrt --batch
+#   The event loop and the threads wake each other for every request: see ../asgi/granian.sh
+#
+# (!) Hypercorn holds each request body in memory, up to 16 MiB.
+# Checked by: test_threads_that_wake_each_other_wait_their_turn,
+#   test_every_flag_of_a_server_script_is_known_to_its_server,
+#   test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 chrt --batch --pid 0 $$ || true
 exec hypercorn --bind 0.0.0.0:8000 --workers "$WORKERS" \

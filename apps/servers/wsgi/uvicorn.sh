@@ -3,9 +3,14 @@
 # Workers: processes on one shared socket
 # Docs: https://www.uvicorn.org/settings/
 #
-# THREADS is the size of a2wsgi's thread pool (apps/wsgi_adapter.py). The flags: see ../asgi/uvicorn.sh
-# chrt --batch                  the event loop and the threads wake each other: see ../asgi/granian.sh
-# Checked by: test_threads_that_wake_each_other_wait_their_turn, test_every_flag_of_a_server_script_is_known_to_its_server, test_sigterm_lets_the_request_in_flight_finish
+# The flags: see ../asgi/uvicorn.sh
+# THREADS is the size of a2wsgi's thread pool (apps/wsgi_adapter.py).
+# chrt --batch
+#   The event loop and the threads wake each other for every request: see ../asgi/granian.sh
+# Checked by: test_threads_that_wake_each_other_wait_their_turn,
+#   test_every_flag_of_a_server_script_is_known_to_its_server,
+#   test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 chrt --batch --pid 0 $$ || true
 exec uvicorn --host 0.0.0.0 --port 8000 --workers "$WORKERS" \

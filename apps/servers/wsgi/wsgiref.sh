@@ -3,7 +3,9 @@
 # Workers: one process, one request at a time
 # Docs: https://docs.python.org/3/library/wsgiref.html
 #
-# It has no command line: apps/reference.py starts it and lets SIGTERM finish the request in hand.
-# Checked by: test_sigterm_lets_the_request_in_flight_finish
+# wsgiref has no command line. apps/reference.py starts the server and handles SIGTERM: the present request finishes.
+# wsgiref closes the connection after every reply.
+# Checked by: test_sigterm_lets_the_request_in_flight_finish,
+#   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 exec python3 -m apps.reference

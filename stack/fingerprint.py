@@ -1,0 +1,73 @@
+"""Whether an image is up to date, found without BuildKit: a fingerprint of all that the image is built from.
+
+BuildKit takes a second to find that nothing has changed. A fingerprint takes a tenth of that. A build writes the
+fingerprint and the image's id into .cache/images/. An image is up to date while both are the same as there.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stack import ROOT
+
+FOLDER = ROOT / ".cache/images"
+NOT_COPIED = {".git", ".venv", ".cache", "__pycache__"}
+
+
+def compute(service: Mapping[str, Any], base_ids: Mapping[str, str]) -> str:
+    """The fingerprint of a service's image: its build settings, the ids of its base images, every file of its context.
+
+    `service`: its part of the Compose configuration. `base_ids`: the engine's base images, by name. The result is ""
+    where a base image is missing, because only BuildKit can then tell whether the registry has a newer one.
+    """
+    build = service["build"]
+    bases = list_bases(service)
+    if any(image not in base_ids for image in bases):
+        return ""
+    context = Path(build["context"])
+    dockerfile = (context / build["dockerfile"]).read_text()
+    digest = hashlib.sha256(
+        json.dumps([build, [base_ids[image] for image in bases], dockerfile], sort_keys=True).encode()
+    )
+    for file in list_files(context):
+        mode = file.lstat().st_mode
+        content = str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
+        digest.update(f"{file.relative_to(context)} {mode} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def list_bases(service: Mapping[str, Any]) -> list[str]:
+    """The base images of a service: its build arguments named …_IMAGE."""
+    arguments = service["build"].get("args") or {}
+    return [value for name, value in arguments.items() if name.endswith("_IMAGE")]
+
+
+def list_files(context: Path) -> Iterator[Path]:
+    """The files that a build can copy. Lines such as `!apps` in .dockerignore: the context has these names only."""
+    ignore = context / ".dockerignore"
+    lines = ignore.read_text().splitlines() if ignore.is_file() else []
+    names = [line[1:] for line in lines if line.startswith("!")] or ["."]
+    for name in names:
+        path = context / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if not NOT_COPIED & {*file.relative_to(context).parts} and (file.is_file() or file.is_symlink()):
+                yield file
+
+
+def is_up_to_date(image: str, image_id: str, fingerprint: str) -> bool:
+    """Whether the last build of `image` had this result from this fingerprint."""
+    file = to_file(image)
+    return bool(fingerprint) and file.is_file() and file.read_text() == f"{fingerprint} {image_id}"
+
+
+def write(image: str, image_id: str, fingerprint: str) -> None:
+    """Records a build."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    to_file(image).write_text(f"{fingerprint} {image_id}")
+
+
+def to_file(image: str) -> Path:
+    """The file with the record of an image."""
+    return FOLDER / image.replace("/", "_").replace(":", "_")

@@ -1,0 +1,105 @@
+"""How the images are built: what is shown of it, and when an image is out of date."""
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack import fingerprint, progress
+from tests.support.checkout import Checkout
+
+
+def test_a_build_that_fails_names_the_image_and_shows_the_end_of_its_log(checkout: Checkout) -> None:
+    dockerfile = checkout.folder / "nginx/Dockerfile"
+    original = dockerfile.read_text()
+    try:
+        dockerfile.write_text(original + "RUN echo the reason && false\n")
+        done = checkout.make("up", "PROXY=nginx")
+    finally:
+        dockerfile.write_text(original)
+    assert done.returncode != 0 and done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert re.fullmatch(r"images: building .*nginx \(log: \.cache/build-app\.log\) … failed after [\d.]+ s", lines[0])
+    assert lines[-1] == "up: the image of nginx cannot be built: the end of .cache/build-app.log is above"
+    assert "the reason" in "\n".join(lines[1:-1])
+    assert "the reason" in (checkout.folder / ".cache/build-app.log").read_text()
+    assert checkout.left() == []
+
+
+def make_context(folder: Path) -> dict[str, Any]:
+    """A service whose image copies two files."""
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY . /\n")
+    (folder / "start.sh").write_text("exec true\n")
+    (folder / "__pycache__").mkdir()
+    return {"build": {"context": str(folder), "dockerfile": "Dockerfile", "args": {"BASE_IMAGE": "debian"}}}
+
+
+@pytest.mark.parametrize("change", ["content", "mode", "name", "new file", "Dockerfile", "argument", "base image"])
+def test_an_image_is_out_of_date_when_something_that_it_is_built_from_changes(tmp_path: Path, change: str) -> None:
+    service, base_ids = make_context(tmp_path / "context"), {"debian": "sha256:1"}
+    before = fingerprint.compute(service, base_ids)
+    assert fingerprint.compute(service, base_ids) == before
+    script = tmp_path / "context/start.sh"
+    match change:
+        case "content":
+            script.write_text("exec false\n")
+        case "mode":
+            script.chmod(0o755)
+        case "name":
+            script.rename(script.with_name("begin.sh"))
+        case "new file":
+            script.with_name("new.conf").write_text("")
+        case "Dockerfile":
+            script.with_name("Dockerfile").write_text("FROM scratch\n")
+        case "argument":
+            service["build"]["args"]["VERSION"] = "2"
+        case "base image":
+            base_ids["debian"] = "sha256:2"
+    assert fingerprint.compute(service, base_ids) != before
+
+
+def test_an_image_is_up_to_date_while_it_is_the_one_that_was_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "FOLDER", tmp_path / "images")
+    service = make_context(tmp_path / "context")
+    base_ids = {"debian": "sha256:1"}
+    inputs = fingerprint.compute(service, base_ids)
+    (tmp_path / "context/__pycache__/cached.pyc").write_text("")
+    assert fingerprint.compute(service, base_ids) == inputs, "a cached file is not copied"
+    assert not fingerprint.is_up_to_date("site-nginx", "sha256:1", inputs)
+    fingerprint.write("site-nginx", "sha256:1", inputs)
+    assert fingerprint.is_up_to_date("site-nginx", "sha256:1", inputs)
+    assert not fingerprint.is_up_to_date("site-nginx", "sha256:2", inputs), "another build took the name"
+    assert not fingerprint.is_up_to_date("site-nginx", "sha256:1", "other inputs")
+    unknown = fingerprint.compute(service, {})
+    fingerprint.write("site-nginx", "sha256:1", unknown)
+    assert not fingerprint.is_up_to_date("site-nginx", "sha256:1", unknown), "the base image may have a new release"
+
+
+def show_and_fail() -> None:
+    progress.show("its log")
+    raise KeyError
+
+
+def test_a_step_is_one_line_with_its_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.step("up: starting nginx"):
+        assert capsys.readouterr().err == "up: starting nginx … "
+    assert capsys.readouterr().err == "0.0 s\n"
+    with pytest.raises(KeyError), progress.step("up: starting nginx"):
+        show_and_fail()
+    assert capsys.readouterr().err == "up: starting nginx … \nits log\nup: starting nginx … failed after 0.0 s\n"
+
+
+def test_a_terminal_shows_the_time_passing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "TICK_SECONDS", 0.05)
+    with progress.step("up: starting nginx"):
+        time.sleep(0.3)
+    written = capsys.readouterr().err
+    assert written.count("\r") >= 2 and written.count("\n") == 1
+    assert re.fullmatch(r"up: starting nginx … \d\.\d s", written.rstrip("\n").rpartition("\r")[2])

@@ -1,0 +1,67 @@
+"""What the commands leave behind: no container, network or volume, and no image that was replaced."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from stack import ROOT, images
+from stack.build import build, remove_images
+from stack.compose import LABEL, Compose
+from stack.waiting import wait_until
+from tests.support.checkout import Checkout, list_project
+from tests.support.engine import client
+from tests.support.stack import IMAGES, PREFIX
+
+
+def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:
+    process = checkout.start_make("up")
+    assert wait_until(checkout.left, 60), "it did not begin"
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to make and all that it runs
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode != 0
+    assert "Traceback" not in output and "interrupted" in output
+    assert checkout.left() == []
+
+
+def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
+    # A second run of the tests, of one test, is interrupted while its stack runs.
+    command = [sys.executable, "-m", "pytest", "-q", "tests/test_proxies.py", "-k", "alt_svc"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    project = f"{PREFIX}-shared-{process.pid}"
+    label = f"{LABEL}.project={project}"
+    assert wait_until(lambda: client().api.containers(filters={"label": label}), 60), "its stack did not start"
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=90)
+    assert process.returncode != 0
+    assert list_project(project) == []
+
+
+def import_image(project: str, content: str) -> str:
+    """Makes an image with an empty layer; its id. A project's next image takes the name, as a new build does."""
+    changes = [f"LABEL {LABEL}.project={project}", f"LABEL content={content}"]
+    result = client().api.import_image_from_data(b"\0" * 10240, repository=project, tag="latest", changes=changes)
+    return json.loads(result)["status"]
+
+
+def test_an_image_that_was_replaced_is_removed_and_nobody_elses() -> None:
+    project, other = f"{PREFIX}-images-{os.getpid()}", f"{PREFIX}-others-{os.getpid()}"
+    ids = [import_image(name, content) for name in (project, other) for content in ("old", "new")]
+    assert len(set(ids)) == 4
+    assert remove_images(project, "dangling=true") == (1, 0)
+    assert [images.exists(image) for image in ids] == [False, True, True, True]
+    assert remove_images(project) == (1, 0)
+    assert remove_images(other) == (2, 0)
+
+
+def test_every_run_of_the_tests_has_the_same_images(checkout: Checkout) -> None:
+    """Otherwise each run would build new images, and the old ones would stay."""
+    tag = f"{IMAGES}-nginx"
+    before = client().images.get(tag).id
+    for name in ("one", "another"):
+        build(Compose(checkout.environment | {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}-{os.getpid()}"}), ["nginx"])
+        assert client().images.get(tag).id == before
