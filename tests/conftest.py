@@ -126,6 +126,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         shared.stop()
 
 
+@pytest.fixture
+def any_app(stack: StackUnderTest) -> None:
+    """An app for tests that do not ask which server it is. A test that needs another server serves it."""
+    stack.serve("granian", "asgi")
+
+
 @pytest.fixture(scope="session", params=SERVED, ids="-".join)
 def served(request: pytest.FixtureRequest, stack: StackUnderTest) -> StackUnderTest:
     """The stack with one server, interface and application; each in turn."""

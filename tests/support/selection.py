@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from stack import proxies
-from tests.support.stack import DEFAULT_PROXIES, TWO_SERVERS, spoken_versions
+from tests.support.stack import DEFAULT_PROXIES, PROXIES, TWO_SERVERS, spoken_versions
 
 FULL = "full"  # the mark of a test that `--fast` leaves out
 CLAIMS = "tests/claims/"
 # Fixtures of the containers that `--fast` does not start.
 OTHER_CONTAINERS = {"checkout", "module_checkout", "protocols", "servers", "stand", "stoppable", "testbed"}
+OTHER_PROXIES = set(PROXIES) - set(DEFAULT_PROXIES)
 # The groups that take longest. Workers begin with them, because a long group that begins last runs by itself.
 LONGEST_FIRST = ("tests/test_commands", "sweep", "bench", "tests/test_proxies", "probe", "tests/test_life")
 
@@ -62,7 +63,7 @@ def is_fast(item: pytest.Item) -> bool:
     if path_of(item).startswith(CLAIMS) or item.get_closest_marker(FULL) or fixtures(item) & OTHER_CONTAINERS:
         return False
     return (
-        values.get("proxy", "nginx") in DEFAULT_PROXIES
+        not OTHER_PROXIES & {value for value in values.values() if isinstance(value, str)}
         and values.get("version", "1.1") == "1.1"
         and ("served" not in values or values["served"] in TWO_SERVERS)
     )
