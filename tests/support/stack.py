@@ -79,7 +79,7 @@ def proxy_version(proxy: str) -> str:
     return images.version(f"{IMAGES}-{proxy}", proxy).split()[1]
 
 
-class StackUnderTest(Clients, RunningStack):
+class StackUnderTest(RunningStack, Clients):
     """Proxies and one app, running. `serve` puts another server in the app's place.
 
     testcontainers starts the proxies and removes the stack; `RunningStack` changes the app, as `make up` does.
