@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from apps import serve
 from stack import engine, images
-from tests.support import selection
+from tests.support import groups, selection
 from tests.support.engine import inspect
+from tests.support.groups import SERVED, GroupScheduling
 from tests.support.stack import (
     DEFAULT_PROXIES,
     HTTP_VERSIONS,
@@ -26,10 +26,6 @@ from tools import docs
 
 STARTED = time.time()
 MOST_WORKERS = 3  # each has a stack of about 600 MB
-# Every server with the plain application, and every other application on one server. All of them on all: C26.
-SERVED = [(*pair, "bare") for pair in serve.pairs()] + [
-    ("granian", interface, app) for interface in serve.INTERFACES for app in serve.apps(interface) if app != "bare"
-]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,11 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="what one change needs: see tests/README.md")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """With workers (`-n`), keeps the tests of a group on one worker, and the groups in the order of their ranks."""
-    if getattr(config.option, "numprocesses", None):
-        config.option.dist, config.option.loadscopereorder = "loadgroup", False
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> GroupScheduling:
+    """Gives a group of tests to one worker, and the groups in the order of their ranks."""
+    config.option.loadscopereorder = False  # by default xdist begins with the group of the most tests
+    return GroupScheduling(config)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -68,7 +64,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # a claim does not miss what is left out here
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Leaves out what is not asked, expects what a proxy lacks, and groups the tests for the workers."""
+    """Leaves out what is not asked, expects what a proxy lacks, and puts long groups first for workers."""
     kept = [item for item in items if selection.is_asked(item)]
     if config.getoption("fast"):
         kept = [item for item in kept if selection.is_fast(item)]
@@ -78,10 +74,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
     for item in items:
         selection.mark_lacks(item)
-    selection.assign_groups(items, SERVED)
     yield
     if hasattr(config, "workerinput"):
-        items.sort(key=selection.rank)
+        swept_claims = groups.list_swept_claims(item.nodeid for item in items)
+        items.sort(key=lambda item: groups.rank(groups.group_of(item.nodeid, swept_claims)))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

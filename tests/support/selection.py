@@ -1,4 +1,4 @@
-"""Which tests run, behind which proxies, and which of them one worker runs one after another."""
+"""Which tests run, and behind which proxies."""
 
 from typing import Any
 
@@ -12,8 +12,6 @@ CLAIMS = "tests/claims/"
 # Fixtures of the containers that `--fast` does not start.
 OTHER_CONTAINERS = {"checkout", "module_checkout", "protocols", "servers", "stand", "stoppable", "testbed"}
 OTHER_PROXIES = set(PROXIES) - set(DEFAULT_PROXIES)
-# The groups that take longest. Workers begin with them, because a long group that begins last runs by itself.
-LONGEST_FIRST = ("tests/test_commands", "sweep", "bench", "tests/test_proxies", "probe", "tests/test_life")
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:
@@ -67,45 +65,3 @@ def is_fast(item: pytest.Item) -> bool:
         and values.get("version", "1.1") == "1.1"
         and ("served" not in values or values["served"] in TWO_SERVERS)
     )
-
-
-def assign_groups(items: list[pytest.Item], served: list[tuple[str, str, str]]) -> None:
-    """Marks each item with its group, which pytest-xdist gives to one worker.
-
-    `served` are the values of the session's own fixture of that name.
-    """
-    swept = {path_of(item) for item in items if is_swept(item, served)}
-    probed = {path_of(item) for item in items if "protocols" in fixtures(item)}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item, swept, probed, served)))
-
-
-def is_swept(item: pytest.Item, served: list[tuple[str, str, str]]) -> bool:
-    """Whether an item is part of the sweep over every server."""
-    return parameters(item).get("served") in served
-
-
-def group_of(item: pytest.Item, swept: set[str], probed: set[str], served: list[tuple[str, str, str]]) -> str:
-    """The group of an item: its file, unless its stack serves more files than one, or each test starts its own server.
-
-    A claim's file stays together, because its last item is the verdict over the others.
-    """
-    path, values = path_of(item), parameters(item)
-    if is_swept(item, served) or (path in swept and path.startswith(CLAIMS)):
-        return "sweep"
-    if path in probed:
-        return "probe"
-    if "Testbed" in vars(getattr(item, "module", object)):
-        return "bench"  # one project, and one lock, for all
-    if "stoppable" in values:
-        return f"stop {'-'.join(values['stoppable'])}"
-    if path == "tests/test_life.py":
-        return item.nodeid.partition("::")[2]
-    return path
-
-
-def rank(item: pytest.Item) -> int:
-    """The place of an item's group in the queue."""
-    mark = item.get_closest_marker("xdist_group")
-    name = mark.args[0] if mark else ""
-    return next((place for place, group in enumerate(LONGEST_FIRST) if name.startswith(group)), len(LONGEST_FIRST))
