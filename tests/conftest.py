@@ -26,6 +26,7 @@ from tools import docs
 
 STARTED = time.time()
 MOST_WORKERS = 3  # each has a stack of about 600 MB
+FAST_WORKERS = 2  # more would spend more time on their stacks than they save
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,9 +43,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> GroupScheduling:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """The number of workers for `-n auto`. Most of a test's time is waiting, so there is one more than cores."""
-    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+    return FAST_WORKERS if config.getoption("fast") else min((os.cpu_count() or 1) + 1, MOST_WORKERS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

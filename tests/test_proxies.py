@@ -99,6 +99,7 @@ def test_no_spelling_of_a_path_leaves_the_static_folder(stack: StackUnderTest, p
     assert int(answer.split()[1]) in (400, 404), answer[:200]
 
 
+@pytest.mark.full
 def test_an_upgrade_to_h2c_never_reaches_the_app(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("hypercorn", "asgi")
     request = (
@@ -127,6 +128,7 @@ def half_a_post(host: str) -> str:
     return f"POST /upload HTTP/1.1\\r\\nHost: {host}\\r\\nContent-Length: 100\\r\\n\\r\\nx"
 
 
+@pytest.mark.full
 def test_a_slow_client_does_not_hold_a_worker(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("gunicorn-sync", "wsgi")
     # Without a proxy, two clients that send half a body each hold both workers, and a third client gets no answer.

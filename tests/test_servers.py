@@ -156,6 +156,7 @@ def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[StackUnderTe
     stack.serving = None
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("server", HELD_BACK, ids="-".join)
 def test_sigterm_lets_a_reply_that_is_held_back_finish(
     stack: StackUnderTest, server: tuple[str, str], proxy: str
@@ -185,6 +186,7 @@ def cpu_seconds(stack: StackUnderTest) -> float:
     return float(stack.in_app(script))
 
 
+@pytest.mark.full
 def test_one_hypercorn_worker_does_let_the_request_finish(stack: StackUnderTest) -> None:
     # How to avoid hypercorn's named difference: one worker a container, and more containers.
     stack.serve("hypercorn", "asgi", WORKERS="1")
@@ -206,6 +208,7 @@ STOCK = {
 }
 
 
+@pytest.mark.full
 def test_an_idle_connection_outlives_the_proxies_patience(stack: StackUnderTest) -> None:
     """All servers at once, each asked twice on one connection with the proxies' patience in between."""
     network = f"{stack.compose.project}-idle"
