@@ -44,7 +44,7 @@ images: ## Decide anew which base images to use: the official ones, or stand-ins
 .PHONY: test
 test: $(BIN)/ready ## Every promise, on real containers of the tests' own (about a quarter of an hour)
 	@$(STACK) build
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto $(if $(FAST),--fast) $(PYTEST_ARGS)
 
 .PHONY: claims
 claims: $(BIN)/ready ## Measure what the documents claim, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)

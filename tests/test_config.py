@@ -28,7 +28,10 @@ WITHOUT_SNIPPET: dict[tuple[str, str], str] = {
     ("traefik", "cache"): "the standard build has no cache",
 }
 # A file among the snippets that belongs to no concern, and what it is.
-NO_CONCERN = {("traefik", "routes"): "what server.conf is to NGINX, because Traefik reads one folder"}
+NO_CONCERN = {
+    ("traefik", "routes"): "what server.conf is to NGINX, because Traefik reads one folder",
+    ("haproxy", "known-hosts"): "what the default server is to NGINX, because two frontends need the rule",
+}
 # Flags that need no reason.
 OBVIOUS = {
     "--host",
