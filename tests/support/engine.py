@@ -114,6 +114,12 @@ def remove(*containers: str) -> None:
                 raise
 
 
+def list_containers(project: str, service: str, running: bool = False) -> list[str]:
+    """The ids of a service's containers in a Compose project; with `running`, only of those that run."""
+    labels = [f"{LABEL}.project={project}", f"{LABEL}.service={service}"]
+    return [container["Id"] for container in client().api.containers(all=not running, filters={"label": labels})]
+
+
 def remove_project(name: str) -> None:
     """Removes the containers, the networks and the volumes of a Compose project, without its files."""
     labels = {"label": f"{LABEL}.project={name}"}

@@ -16,10 +16,17 @@ from stack.build import build
 from stack.compose import Compose
 from stack.ports import HTTP, HTTPS, published_number
 from stack.running_stack import RunningStack
-from stack.swap import remove_containers
 from stack.waiting import wait_until
 from tests.support.clients import Clients
-from tests.support.engine import exec_in, exec_status, inspect_network, list_projects, remove, remove_project
+from tests.support.engine import (
+    exec_in,
+    exec_status,
+    inspect_network,
+    list_containers,
+    list_projects,
+    remove,
+    remove_project,
+)
 
 PROXIES = tuple(proxies.names())
 DEFAULT_PROXIES = ("nginx", "caddy")  # the proxies without a profile: every server is tested behind these
@@ -105,10 +112,15 @@ class StackUnderTest(RunningStack, Clients):
     def stop(self) -> None:
         """Removes everything that the stack made. The containers are killed, because no test asks how they end here."""
         self.close_sessions()
-        remove_containers(self.compose.containers(include_stopped=True))
+        remove(*self.compose.containers(include_stopped=True))
         self.containers.stop(down=True)
         if self.compose.exists():  # interrupted while it started
             self.undo()
+
+    def container(self, service: str) -> str:
+        """The id of a service's only container. Tests ask for it often, so this asks the engine without its CLI."""
+        (container,) = list_containers(self.compose.project, service)
+        return container
 
     def https_port(self, proxy: str) -> int:
         """The published port of a proxy's site."""
@@ -130,7 +142,7 @@ class StackUnderTest(RunningStack, Clients):
         Does nothing where that server runs already, unless there are `settings`.
         """
         choice = (server, interface, app)
-        if self.serving == choice and not settings and self.compose.containers("app"):
+        if self.serving == choice and not settings and list_containers(self.compose.project, "app", running=True):
             return
         self.choose_server(*choice, **settings)
         self.replace_app()
