@@ -36,10 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> GroupScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
     """Gives a group of tests to one worker, and the groups in the order of their ranks."""
     config.option.loadscopereorder = False  # by default xdist begins with the group of the most tests
-    return GroupScheduling(config)
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
