@@ -10,7 +10,7 @@ from tests.support.stack import DEFAULT_PROXIES, PROXIES, TWO_SERVERS, spoken_ve
 FULL = "full"  # the mark of a test that `--fast` leaves out
 CLAIMS = "tests/claims/"
 # Fixtures of the containers that `--fast` does not start.
-OTHER_CONTAINERS = {"checkout", "module_checkout", "protocols", "servers", "stand", "stoppable", "testbed"}
+OTHER_CONTAINERS = {"checkout", "module_checkout", "protocols", "servers", "stoppable", "testbed"}
 OTHER_PROXIES = set(PROXIES) - set(DEFAULT_PROXIES)
 
 
