@@ -43,7 +43,7 @@ images: ## Choose the base images again: the official ones, or stand-ins
 .PHONY: test
 test: $(BIN)/ready ## Run every test, on containers of their own (FAST=1: the tests that one change needs; PYTEST_ARGS=…)
 	@$(STACK) build
-	@$(BIN)/python -m pytest $(if $(FAST),--fast) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto $(if $(FAST),--fast) $(PYTEST_ARGS)
 
 .PHONY: claims
 claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)

@@ -1,71 +1,85 @@
-"""The stacks that tests share, and the evidence of those that fail."""
+"""The stacks that the tests share, how the tests are spread over workers, and the evidence of a failure."""
 
 import datetime
 import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from apps import serve
-from stack import engine, images, proxies
+from stack import engine, images
+from tests.support import groups, selection
 from tests.support.checkout import checkout, module_checkout  # noqa: F401 - fixtures of test_commands_*.py
+from tests.support.engine import inspect
+from tests.support.groups import SERVED, GroupScheduling
 from tests.support.stack import (
     DEFAULT_PROXIES,
     HTTP_VERSIONS,
     PROXIES,
-    TWO_SERVERS,
     StackUnderTest,
     remove_leftovers,
-    spoken_versions,
 )
 from tools import docs
 
 STARTED = time.time()
-# Every server with the plain application, and every other application on one server. All of them on all: C26.
-SERVED = [(*pair, "bare") for pair in serve.pairs()] + [
-    ("granian", interface, app) for interface in serve.INTERFACES for app in serve.apps(interface) if app != "bare"
-]
+MOST_WORKERS = 3  # each has a stack of about 600 MB
+FAST_WORKERS = 2  # more would spend more time on their stacks than they save
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `make claims` asks for."""
+    """The options of `make claims` and of `make test FAST=1`."""
     parser.addoption("--record", action="store_true", help="write each claim's verdict to docs/claims")
+    parser.addoption("--fast", action="store_true", help="what one change needs: see tests/README.md")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Gives a group of tests to one worker, and the groups in the order of their ranks."""
+    config.option.loadscopereorder = False  # by default xdist begins with the group of the most tests
+    return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The number of workers for `-n auto`. Most of a test's time is waiting, so there is one more than cores."""
+    return FAST_WORKERS if config.getoption("fast") else min((os.cpu_count() or 1) + 1, MOST_WORKERS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Ends on SIGTERM as on Ctrl-C: with every stack removed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and all they start, ignore it
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # the background jobs of a shell, and all that they start, ignore SIGINT
     config.addinivalue_line("markers", "duty(name): what the test shows, which a proxy may lack (stack/proxies.py)")
+    config.addinivalue_line("markers", f"{selection.FULL}: needs more than the one stack of --fast")
 
 
-@pytest.hookimpl(tryfirst=True)  # a claim does not miss what is left out here
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is asked of which proxy.
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupts the tests once. A second signal, such as xdist's, must not interrupt the removal of the stacks."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
-    A test of a duty that a proxy lacks must fail there. An HTTP version that it does not speak is not asked for. The
-    sweeps over every server go through the proxies that run by default, and through the others with two servers.
-    """
-    left_out = set()
-    for item in items:
-        given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-        proxy: str = given.get("proxy", "")
-        for mark in item.iter_markers("duty"):
-            if lack := proxies.LACKS.get((proxy, mark.args[0])):
-                item.add_marker(pytest.mark.xfail(reason=lack.why, raises=(AssertionError, KeyError), strict=True))
-        swept = given.get("served") or given.get("stoppable")
-        if proxy and (
-            given.get("version", "1.1") not in spoken_versions(proxy)
-            or (proxy not in DEFAULT_PROXIES and swept and swept not in TWO_SERVERS)
-        ):
-            left_out.add(item)
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # a claim does not miss what is left out here
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Leaves out what is not asked, expects what a proxy lacks, and puts long groups first for workers."""
+    kept = [item for item in items if selection.is_asked(item)]
+    if config.getoption("fast"):
+        kept = [item for item in kept if selection.is_fast(item)]
+    left_out = set(items) - set(kept)
     if left_out:
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=list(left_out))
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = kept
+    for item in items:
+        selection.mark_lacks(item)
+    yield
+    if hasattr(config, "workerinput"):
+        swept_claims = groups.list_swept_claims(item.nodeid for item in items)
+        items.sort(key=lambda item: groups.rank(groups.group_of(item.nodeid, swept_claims)))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -74,10 +88,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Notes a whole run that passed, with its conditions, for `make docs`."""
-    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-    if exitstatus != 0 or session.config.option.keyword or session.config.args != ["tests"]:
+    """Notes a run of all tests that passed, with its conditions, for `make docs`. A worker notes nothing."""
+    config = session.config
+    is_part = config.option.keyword or config.getoption("fast") or config.args != ["tests"]
+    if hasattr(config, "workerinput") or exitstatus != 0 or is_part:
         return
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     note = {
         "passed": len(reporter.stats.get("passed", [])),
         "minutes": round((time.time() - STARTED) / 60),
@@ -89,16 +105,29 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     docs.TESTS_NOTE.write_text(json.dumps(note, indent=1) + "\n")
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the stacks of workers that were killed before they could do so themselves."""
+    if config.pluginmanager.has_plugin("dsession"):
+        remove_leftovers()
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
-    """Every proxy; the app is whatever the last test served."""
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[StackUnderTest]:
+    """Every proxy (with --fast: the default ones); the app is whatever the last test served."""
     remove_leftovers()
-    one = StackUnderTest(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"))
+    parts = DEFAULT_PROXIES if pytestconfig.getoption("fast") else PROXIES
+    shared = StackUnderTest(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"), parts)
     try:
-        one.start_proxies()
-        yield one
+        shared.start_proxies()
+        yield shared
     finally:
-        one.stop()
+        shared.stop()
+
+
+@pytest.fixture
+def any_app(stack: StackUnderTest) -> None:
+    """An app for tests that do not ask which server it is. A test that needs another server serves it."""
+    stack.serve("granian", "asgi")
 
 
 @pytest.fixture(scope="session", params=SERVED, ids="-".join)
@@ -120,15 +149,16 @@ def version(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A failing test carries what the containers said, as they are at that moment."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    one = getattr(item, "funcargs", {}).get("stack") or getattr(item, "funcargs", {}).get("served")
-    if report.failed and isinstance(one, StackUnderTest):
-        for container in one.compose.containers(include_stopped=True):
-            state = one.compose.inspect(
-                container, "{{.Name}}: {{json .State.Status}} exit {{.State.ExitCode}} oom {{.State.OOMKilled}}"
-            )
-            report.sections.append((state, one.compose.logs(container, 25)))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failing test carries the state and the log of every container, as they are at that moment."""
+    report = yield
+    values = getattr(item, "funcargs", {})
+    shared = values.get("stack") or values.get("served")
+    if report.failed and isinstance(shared, StackUnderTest):
+        for container in shared.compose.containers(include_stopped=True):
+            details = inspect(container)
+            state = details["State"]
+            title = f"{details['Name']}: {state['Status']} exit {state['ExitCode']} oom {state['OOMKilled']}"
+            report.sections.append((title, shared.compose.logs(container, 25)))
+    return report

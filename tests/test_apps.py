@@ -1,4 +1,4 @@
-"""The applications, without a server: the contract in process, and the gateway's judgement of proxies."""
+"""The applications without a server: the contract in process, and which proxies the gateway trusts."""
 
 import asyncio
 import importlib
@@ -29,7 +29,7 @@ def answer(response: httpx.Response) -> contract.Answer:
 
 def wsgi_sender(app: Any) -> contract.Send:
     def repaired(environ: dict[str, Any], start_response: Any) -> Any:
-        # httpx 0.28 hands over PATH_INFO as text, where PEP 3333 wants bytes as latin-1, and does not say that its
+        # httpx 0.28 gives PATH_INFO as text, but PEP 3333 asks for bytes as latin-1. httpx also does not say that its
         # input ends by itself.
         environ["PATH_INFO"] = environ["PATH_INFO"].encode().decode("latin-1")
         if "HTTP_TRANSFER_ENCODING" in environ:
@@ -69,7 +69,7 @@ def test_an_asgi_application_keeps_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", serve.apps("wsgi"))
 def test_the_reference_validator_accepts_a_wsgi_application(name: str) -> None:
-    # wsgiref.validate forbids read() without a size, which PEP 3333 allows, so no chunked body.
+    # wsgiref.validate forbids read() without a size, although PEP 3333 allows it. So no check has a chunked body.
     checks = tuple(check for check in contract.CHECKS if not check.chunked)
     assert contract.verify(wsgi_sender(validator(application("wsgi", name))), checks) == {}
 
@@ -125,22 +125,22 @@ def test_a_chunked_body_that_the_server_does_not_decode_is_refused() -> None:
     async def never(*_: Any) -> Any:
         raise AssertionError("the application was asked")
 
-    said: list[Any] = []
+    response: list[Any] = []
     environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": object()}
-    body = gateway.Wsgi(never)(environ, lambda status, headers: said.extend((status, headers)))
-    assert (said[0], b"".join(body)) == ("411 Length Required", b"")
-    assert not any(is_hop_by_hop(name) for name, _ in said[1]), "PEP 3333 forbids it, and wsgiref answers 500"
+    body = gateway.Wsgi(never)(environ, lambda status, headers: response.extend((status, headers)))
+    assert (response[0], b"".join(body)) == ("411 Length Required", b"")
+    assert not any(is_hop_by_hop(name) for name, _ in response[1]), "PEP 3333 forbids such a header"
 
 
 @pytest.mark.usefixtures("trusting")
 def test_only_a_peer_in_a_trusted_network_may_name_the_client() -> None:
-    words = {"HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_X_FORWARDED_PROTO": "https"}
-    assert seen_by_wsgi("172.28.0.3", **words) == ("203.0.113.9", "https")
-    assert seen_by_wsgi("172.29.0.3", **words) == ("172.29.0.3", "http")
-    words = {"x_forwarded_for": "203.0.113.9", "x_forwarded_proto": "https"}
-    assert seen_by_asgi("172.28.0.3", **words) == ("203.0.113.9", "https")
-    assert seen_by_asgi("172.29.0.3", **words) == ("172.29.0.3", "http")
-    assert seen_by_asgi("172.28.0.3", "websocket", **words) == ("203.0.113.9", "wss")
+    headers = {"HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_X_FORWARDED_PROTO": "https"}
+    assert seen_by_wsgi("172.28.0.3", **headers) == ("203.0.113.9", "https")
+    assert seen_by_wsgi("172.29.0.3", **headers) == ("172.29.0.3", "http")
+    headers = {"x_forwarded_for": "203.0.113.9", "x_forwarded_proto": "https"}
+    assert seen_by_asgi("172.28.0.3", **headers) == ("203.0.113.9", "https")
+    assert seen_by_asgi("172.29.0.3", **headers) == ("172.29.0.3", "http")
+    assert seen_by_asgi("172.28.0.3", "websocket", **headers) == ("203.0.113.9", "wss")
 
 
 @pytest.mark.usefixtures("trusting")

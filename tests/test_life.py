@@ -1,9 +1,10 @@
-"""Starting, swapping and recovering: what the stack does while its parts come and go."""
+"""What the stack does while its parts start, stop and are swapped."""
 
 import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,18 @@ from stack.compose import LABEL
 from stack.readiness import request_status
 from stack.waiting import wait_until
 from tests.support.clients import SITE
-from tests.support.engine import docker
+from tests.support.engine import address_in, client, exec_in, inspect, remove, restart, run_detached, run_once
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
+
+pytestmark = pytest.mark.full
+# What a client meets where the old server closes on its request, if other than 502. Apache repeats no request, not even
+# a GET. It answers 502 to the first request of a client's connection. A connection that had an answer before is closed
+# without an answer, so that the client asks again.
+CLOSES = {"apache": {"502", "ConnectionError"}}
+# What a client meets where the app has no address, if other than 502 or 503.
+AWAY = {"apache": "500"}
+# Seconds for the requests in flight at a swap. gunicorn takes all of them, because the proxies' connections stay open.
+GRACE = "5"
 
 
 class Load:
@@ -51,9 +62,10 @@ class Load:
         self.thread.join(timeout=30)
 
 
-def started(stack: StackUnderTest, service: str) -> str:
-    (one,) = stack.compose.containers(service)
-    return f"{one} {stack.compose.inspect(one, '{{.State.StartedAt}}')}"
+def started_at(stack: StackUnderTest, service: str) -> tuple[str, str]:
+    """A service's container, and when it was started."""
+    container = stack.container(service)
+    return container, inspect(container)["State"]["StartedAt"]
 
 
 def closed_by(stack: StackUnderTest, proxy: str, address: str, since: float) -> list[str]:
@@ -66,8 +78,8 @@ def closed_by(stack: StackUnderTest, proxy: str, address: str, since: float) -> 
 @pytest.mark.parametrize("old", [server for server, interface in serve.pairs() if interface == "asgi"])
 def test_the_server_is_swapped_under_load(stack: StackUnderTest, old: str) -> None:
     new = "granian" if old != "granian" else "uvicorn"
-    stack.serve(old, "asgi", GRACE="8")  # gunicorn takes all of it
-    running = {proxy: started(stack, proxy) for proxy in DEFAULT_PROXIES}
+    stack.serve(old, "asgi", GRACE=GRACE)
+    running = {proxy: started_at(stack, proxy) for proxy in DEFAULT_PROXIES}
     address, since = stack.address("app", "backend"), time.time()
     with ExitStack() as loads:
         gets = [loads.enter_context(Load(stack, proxy, "GET")) for proxy in DEFAULT_PROXIES]
@@ -76,10 +88,10 @@ def test_the_server_is_swapped_under_load(stack: StackUnderTest, old: str) -> No
         stack.choose_server(new, "asgi", "bare")
         stack.swap_app()
         stack.serving = (new, "asgi", "bare")
-        assert wait_until(lambda: all(load.servers[new] > 20 for load in gets)), "a proxy did not find the new one"
+        assert wait_until(lambda: all(load.servers[new] > 20 for load in gets)), "a proxy did not find the new server"
         before = [load.servers[old] for load in gets]
         time.sleep(1)
-        assert [load.servers[old] for load in gets] == before, "the old one still answers"
+        assert [load.servers[old] for load in gets] == before, "the old server still answers"
     for load in gets:
         bad = [line for line in stack.log_lines(load.proxy, since) if line.get("status", 200) >= 500]
         assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}; its log: {bad}"
@@ -87,23 +99,16 @@ def test_the_server_is_swapped_under_load(stack: StackUnderTest, old: str) -> No
         answers = sum((load.answers for load in posts if load.proxy == proxy), Counter())
         lost = answers.total() - answers["200"]
         assert answers["200"] > 200, "there was no load"
-        # A POST can be lost in one way only: sent to the old server, which closed without an answer. Nobody may ask
-        # again for it. What was not sent, the proxies keep.
+        # A POST can be lost only after it was sent to the old server, which closed without an answer. No proxy may send
+        # such a request again. The proxies keep what they have not sent.
         assert set(answers) <= {"200", "502"}, f"POST through {proxy}: {dict(answers)}"
         assert lost < answers["200"] / 50, f"POST through {proxy}: {dict(answers)}"
         # The log comes up to a second late.
-        found = wait_until(lambda proxy=proxy, lost=lost: len(closed_by(stack, proxy, address, since)) >= lost)
-        assert found and len(closed_by(stack, proxy, address, since)) == lost, (
+        logged = wait_until(lambda proxy=proxy, lost=lost: len(closed_by(stack, proxy, address, since)) >= lost)
+        assert logged and len(closed_by(stack, proxy, address, since)) == lost, (
             "lost by the proxy, not by the old server"
         )
-    assert running == {proxy: started(stack, proxy) for proxy in DEFAULT_PROXIES}, "a proxy was restarted"
-
-
-# What a client meets where the old server closed on its request, or the app has no address, if other than 502.
-# Apache asks again for nothing, a GET neither. It says 502 to the first request of a client's connection; one that had
-# an answer before is closed without one, so that the client asks again.
-CLOSES = {"apache": {"502", "ConnectionError"}}
-AWAY = {"apache": "500"}
+    assert running == {proxy: started_at(stack, proxy) for proxy in DEFAULT_PROXIES}, "a proxy was restarted"
 
 
 def test_the_server_is_swapped_behind_every_other_proxy(stack: StackUnderTest) -> None:
@@ -116,8 +121,10 @@ def test_the_server_is_swapped_behind_every_other_proxy(stack: StackUnderTest) -
         stack.choose_server("granian", "asgi", "bare")
         stack.swap_app()
         stack.serving = ("granian", "asgi", "bare")
-        assert wait_until(lambda: all(load.servers["granian"] > 20 for load in gets)), "one did not find the new server"
-    for load in (one for one in gets if one.proxy not in CLOSES):
+        assert wait_until(lambda: all(load.servers["granian"] > 20 for load in gets)), (
+            "a proxy did not find the new server"
+        )
+    for load in (load for load in gets if load.proxy not in CLOSES):
         assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}"
     for proxy in others:
         losing = [load for load in (*posts, *gets) if load.proxy == proxy and (load in posts or proxy in CLOSES)]
@@ -130,21 +137,19 @@ def test_the_server_is_swapped_behind_every_other_proxy(stack: StackUnderTest) -
 
 @pytest.mark.parametrize("default", DEFAULT_PROXIES)
 def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default: str) -> None:
-    """What an old container does while it drains: its name still leads to it, and it takes no connection."""
+    """As while an old container drains: its name still leads to it, and it accepts no connection."""
     stack.serve("granian", "asgi")
-    project = stack.compose.project
+    network = stack.network("backend")
     # The image carries the label of the service that it was built for.
-    command = ["run", "--detach", "--label", f"{LABEL}.project={project}", "--label", f"{LABEL}.service=refusing"]
-    command += ["--network", f"{project}_backend"]
-    refusing = docker(*command, "--network-alias", "app", f"{IMAGES}-app", "sleep", "120")
+    labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "refusing"}
+    alias = {network: client().api.create_endpoint_config(aliases=["app"])}
+    refusing = run_detached(f"{IMAGES}-app", "sleep", "120", labels=labels, network=network, networking_config=alias)
     try:
-        address = stack.compose.inspect(
-            refusing, f'{{{{(index .NetworkSettings.Networks "{project}_backend").IPAddress}}}}'
-        )
+        address = address_in(refusing, network)
         assert stack.in_app(f"import socket; print(socket.socket().connect_ex(('{address}', 8000)))") == "111"
         assert address in stack.in_app("import socket; print(socket.gethostbyname_ex('app')[2])")
-        time.sleep(3)  # longer than a proxy waits to ask the DNS again
-        with ExitStack() as busy:  # the one that answers is the busier of the two
+        time.sleep(3)  # longer than a proxy waits before it asks the DNS again
+        with ExitStack() as busy:  # the app that answers is the busier of the two
             for _ in range(4):
                 busy.enter_context(stack.stream(default, "/stream/100?pause=100"))
             answers = [
@@ -153,7 +158,7 @@ def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default:
             ]
         assert Counter(answers) == {200: 40}
     finally:
-        docker("rm", "--force", refusing, check=False)
+        remove(refusing)
 
 
 def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: StackUnderTest) -> None:
@@ -172,17 +177,17 @@ def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: StackU
 
 
 def test_the_proxies_start_without_the_app_and_find_it(stack: StackUnderTest, proxy: str) -> None:
-    docker("rm", "--force", *stack.compose.containers("app", include_stopped=True), check=False)
+    remove(*stack.compose.containers("app", include_stopped=True))
     stack.serving = None
-    (one,) = stack.compose.containers(proxy)
-    docker("restart", one)
+    container = stack.container(proxy)
+    restart(container)
     away = {AWAY[proxy]} if proxy in AWAY else {"502", "503"}
     assert wait_until(lambda: status(stack, proxy) in away, 20), status(stack, proxy)
     if (proxy, "static files") not in proxies.LACKS:
-        assert stack.get(proxy, "/static/hello.txt").status_code == 200  # and does what it can do alone
-    stack.compose.run("up", "--detach", "--no-build", "--no-deps", "app")
+        assert stack.get(proxy, "/static/hello.txt").status_code == 200  # the proxy does what needs no app
+    stack.start("app")
     assert wait_until(lambda: status(stack, proxy) == "200", 20), status(stack, proxy)
-    assert docker("exec", one, "ls", "/certs/ca.pem")
+    assert exec_in(container, "ls", "/certs/ca.pem")
 
 
 def status(stack: StackUnderTest, proxy: str) -> str:
@@ -190,11 +195,11 @@ def status(stack: StackUnderTest, proxy: str) -> str:
 
 
 def replicas(stack: StackUnderTest, proxy: str) -> set[str]:
-    """Who answers while other requests are under way, each of which keeps a connection busy."""
+    """The start times of the apps that answer while other requests are in flight, each of which keeps one busy."""
     seen = set()
     with ExitStack() as under_way:
         for _ in range(12):
-            # Twice: of two in strict turn, the other would always get the stream.
+            # Two requests, because two apps in strict turn would give every stream to the same app.
             seen |= {stack.get(proxy, "/process").json()["started"] for _ in range(2)}
             under_way.enter_context(stack.stream(proxy, "/stream/50?pause=100"))
     return seen
@@ -202,14 +207,14 @@ def replicas(stack: StackUnderTest, proxy: str) -> set[str]:
 
 def test_every_replica_gets_requests(stack: StackUnderTest, proxy: str) -> None:
     stack.serve("granian", "asgi", WORKERS="1")
-    stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "app=2", "app")
+    stack.start("app", scale="app=2")
     try:
         stack.wait_for_app()
-        # The containers' processes have the same pid, so it is the start time that tells them apart.
-        # Apache asks the first that has an address, and the next only where that one refuses.
+        # The processes of all containers have the same pid, so the start time tells them apart.
+        # Apache asks the first app that has an address, and the next only where the first refuses.
         assert wait_until(lambda: len(replicas(stack, proxy)) >= (1 if proxy == "apache" else 2))
     finally:
-        stack.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", "app=1", "app")
+        stack.start("app", scale="app=1")
         stack.serving = None
 
 
@@ -223,15 +228,16 @@ def test_a_killed_worker_is_replaced(stack: StackUnderTest) -> None:
         return before not in seen
 
     assert wait_until(replaced)
-    assert stack.compose.inspect(stack.app(), "{{.RestartCount}}") == "0", "the container was restarted, not the worker"
+    assert inspect(stack.app())["RestartCount"] == 0, "the container was restarted, not the worker"
 
 
 def test_the_certificate_is_kept_until_its_names_change(stack: StackUnderTest) -> None:
     def fingerprints(**environment: str) -> list[str]:
         stack.compose.run("up", "--no-build", "--no-deps", "certs", environment=environment)
-        mount = f"{stack.compose.project}_certs:/certs:ro"
-        run = ["run", "--rm", "--network", "none", "--group-add", "10100", "--volume", mount, f"{IMAGES}-app"]
-        return docker(*run, "sha256sum", "/certs/ca.pem", "/certs/fullchain.pem").splitlines()
+        volumes = {f"{stack.compose.project}_certs": {"bind": "/certs", "mode": "ro"}}
+        command = ("sha256sum", "/certs/ca.pem", "/certs/fullchain.pem")
+        options: dict[str, Any] = {"network_mode": "none", "group_add": ["10100"], "volumes": volumes}
+        return run_once(f"{IMAGES}-app", *command, **options).splitlines()
 
     first = fingerprints()
     assert fingerprints() == first

@@ -1,11 +1,10 @@
-"""Every server, and every application on one of them, through both proxies and over every HTTP version."""
+"""Every server, and every application on one of them, behind the proxies and over every HTTP version."""
 
 import asyncio
 import http.client
 import json
 import os
 import ssl
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +15,7 @@ from apps import contract, serve
 from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.clients import SITE
-from tests.support.engine import docker
+from tests.support.engine import address_in, create_network, read_end, remove, remove_network, run_detached, stop
 from tests.support.stack import IMAGES, StackUnderTest, is_open, server_image
 
 SPOOFED = {
@@ -47,18 +46,19 @@ def test_the_right_server_answers(served: StackUnderTest, proxy: str, version: s
     assert (seen["server"], seen["interface"], seen["app"]) == served.serving
 
 
+# Prints the scheduling policies of every process in a container, but for its init and this script.
 POLICIES = """
 import json, os, pathlib
-found = {}
-for one in pathlib.Path("/proc").glob("[0-9]*"):
+policies = {}
+for process in pathlib.Path("/proc").glob("[0-9]*"):
     try:
-        parent = int((one / "stat").read_text().rpartition(")")[2].split()[1])
-        threads = [os.sched_getscheduler(int(thread.name)) for thread in (one / "task").iterdir()]
+        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+        threads = [os.sched_getscheduler(int(thread.name)) for thread in (process / "task").iterdir()]
     except (FileNotFoundError, ProcessLookupError):
         continue
-    if parent:  # neither the container's init nor this look at them
-        found[one.name] = threads
-print(json.dumps(found))
+    if parent:
+        policies[process.name] = threads
+print(json.dumps(policies))
 """
 
 
@@ -66,10 +66,10 @@ def test_threads_that_wake_each_other_wait_their_turn(served: StackUnderTest) ->
     assert served.serving
     server, interface, _ = served.serving
     script = serve.choose({"SERVER": server, "INTERFACE": interface}).script
-    found = json.loads(served.in_app(POLICIES))
-    assert found, "no process of the server was found"
-    wanted = os.SCHED_BATCH if "chrt --batch" in script.read_text() else os.SCHED_OTHER
-    assert {policy for threads in found.values() for policy in threads} == {wanted}, found
+    policies = json.loads(served.in_app(POLICIES))
+    assert policies, "no process of the server was seen"
+    expected = os.SCHED_BATCH if "chrt --batch" in script.read_text() else os.SCHED_OTHER
+    assert {policy for threads in policies.values() for policy in threads} == {expected}, policies
 
 
 def test_the_app_sees_the_real_client_address_and_scheme(served: StackUnderTest, proxy: str, version: str) -> None:
@@ -97,38 +97,46 @@ def test_a_websocket_echoes_text_and_bytes(served: StackUnderTest, proxy: str) -
     assert served.serving
     url = f"wss://{SITE}:{served.https_port(proxy)}/ws"
     if served.serving[1] == "wsgi":
-        # WSGI has no WebSocket: the handshake is a plain request for a path that is not there.
+        # WSGI has no WebSocket. The handshake is a plain request for a path that does not exist.
         assert served.get(proxy, "/ws").status_code == 404
         return
     asyncio.run(echo(url, served.tls()))
 
 
 async def echo(url: str, context: ssl.SSLContext) -> None:
-    # The asyncio client: the threaded one of websockets 17.4 loses about one TLS handshake in 300 on Python 3.11.
+    # The asyncio client, because the threaded client of websockets 17.4 loses about one TLS handshake in 300 on Python
+    # 3.11.
     async with connect(url, ssl=context, compression=None) as websocket:
         for message in ("olá", b"\x00\xff", "x" * 70_000):
             await websocket.send(message)
             assert await asyncio.wait_for(websocket.recv(), 10) == message
 
 
+# Servers that send nothing of a reply before its end.
 HELD_BACK = [pair for pair in serve.pairs() if "stream" in contract.differences(*pair)]
+
+
+STREAM = "/stream/20?pause=100"  # 20 chunks in two seconds
+CHUNKS = b"".join(b"chunk %d\n" % number for number in range(20))
+# Seconds for the requests in flight, which a server gets when it is told to stop. gunicorn's ASGI worker takes all of
+# them while a connection is open. So they are as few as the stream and a busy machine need.
+GRACE = "5"
 
 
 @pytest.fixture(scope="session", params=[pair for pair in serve.pairs() if pair not in HELD_BACK], ids="-".join)
 def stoppable(request: pytest.FixtureRequest, stack: StackUnderTest) -> tuple[StackUnderTest, str, str]:
-    """The stack and one server and interface, which each test starts for itself."""
+    """The stack, and a server and its interface, which each test starts for itself."""
     return stack, *request.param
 
 
 def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[StackUnderTest, str, str], proxy: str) -> None:
     stack, server, interface = stoppable
-    stack.serve(server, interface, GRACE="8")  # gunicorn's ASGI worker takes all of it
+    stack.serve(server, interface, GRACE=GRACE)
     container = stack.app()
-    with stack.stream(proxy, "/stream/20?pause=100") as answer:
+    with ThreadPoolExecutor(1) as background, stack.stream(proxy, STREAM) as answer:
         received = answer.readline()
-        # The application has begun and has two seconds to go: the request is in flight.
-        assert received == b"chunk 0\n"
-        stop = subprocess.Popen(["docker", "stop", container], stdout=subprocess.DEVNULL)
+        assert received == b"chunk 0\n"  # the request is in flight, and its reply takes two more seconds
+        end = background.submit(stop, container)
         stopped_at = time.monotonic()
         try:
             while piece := answer.readline():
@@ -136,61 +144,61 @@ def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[StackUnderTe
         except (OSError, http.client.HTTPException):
             pass
         lasted = time.monotonic() - stopped_at
-    assert stop.wait(timeout=40) == 0
-    finished = received == b"".join(b"chunk %d\n" % n for n in range(20))
+        end.result(timeout=40)
+    finished = received == CHUNKS
     assert not finished or lasted > 1, "the stream was over before the stop: nothing was in flight"
     named = contract.differences(server, interface).get(contract.GRACEFUL_STOP)
     if named:
-        assert not finished, f"upstream has mended it, take the difference out: {named.reason}"
+        assert not finished, f"upstream has mended this, take the difference out: {named.reason}"
     else:
         assert finished, f"broken off after {len(received)} bytes"
-    assert stack.compose.inspect(container, "{{.State.ExitCode}} {{.State.OOMKilled}}") in ("0 false", "143 false"), (
-        "it had to be killed"
-    )
+    assert read_end(container) in ((0, False), (143, False)), "the server had to be killed"
     stack.serving = None
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("server", HELD_BACK, ids="-".join)
 def test_sigterm_lets_a_reply_that_is_held_back_finish(
     stack: StackUnderTest, server: tuple[str, str], proxy: str
 ) -> None:
-    # Nothing is seen of such a reply before its end: that it is being made shows in the CPU time it takes.
+    # A client sees nothing of such a reply before its end. So the CPU time of the app shows that the request runs.
     stack.serve(*server)
     container = stack.app()
     before = cpu_seconds(stack)
     with ThreadPoolExecutor(1) as client:
-        asked = client.submit(stack.get, proxy, "/burn/4000000")
+        request = client.submit(stack.get, proxy, "/burn/4000000")
         assert wait_until(lambda: cpu_seconds(stack) > before + 0.3)
-        assert not asked.done(), "it was over before the stop: nothing was in flight"
-        docker("stop", container)
-        answer = asked.result()
+        assert not request.done(), "the request was over before the stop: nothing was in flight"
+        stop(container)
+        answer = request.result()
     assert (answer.status_code, answer.json()["rounds"]) == (200, 4_000_000)
-    assert stack.compose.inspect(container, "{{.State.ExitCode}} {{.State.OOMKilled}}") == "0 false"
+    assert read_end(container) == (0, False)
     stack.serving = None
 
 
 def cpu_seconds(stack: StackUnderTest) -> float:
-    """The CPU time of every process in the app's container, and of this look at them, which is the same each time."""
+    """The CPU time of every process in the app's container. The script's own share is the same each time."""
     script = (
         "import os, pathlib; stats = [p.read_text() for p in pathlib.Path('/proc').glob('[0-9]*/stat')]; "
-        "ticks = sum(int(n) for one in stats for n in one.rpartition(')')[2].split()[11:13]); "
+        "ticks = sum(int(n) for stat in stats for n in stat.rpartition(')')[2].split()[11:13]); "
         "print(ticks / os.sysconf('SC_CLK_TCK'))"
     )
     return float(stack.in_app(script))
 
 
+@pytest.mark.full
 def test_one_hypercorn_worker_does_let_the_request_finish(stack: StackUnderTest) -> None:
-    # The way out of hypercorn's named difference: one worker a container, and more containers.
+    # How to avoid hypercorn's named difference: one worker a container, and more containers.
     stack.serve("hypercorn", "asgi", WORKERS="1")
-    with stack.stream("nginx", "/stream/20?pause=100") as answer:
+    with ThreadPoolExecutor(1) as background, stack.stream("nginx", STREAM) as answer:
         received = answer.readline()
-        stop = subprocess.Popen(["docker", "stop", stack.app()], stdout=subprocess.DEVNULL)
+        end = background.submit(stop, stack.app())
         received += answer.read()
-    assert stop.wait(timeout=40) == 0
-    assert received == b"".join(b"chunk %d\n" % n for n in range(20))
+        end.result(timeout=40)
+    assert received == CHUNKS
 
 
-# Seconds that the proxies keep an idle connection (snippets/upstream), and a little.
+# Seconds for which the proxies keep an idle connection (snippets/upstream), and two more.
 PATIENCE = 15 + 2
 NO_KEEPALIVE = {"gunicorn-sync", "wsgiref"}
 STOCK = {
@@ -200,46 +208,48 @@ STOCK = {
 }
 
 
+@pytest.mark.full
 def test_an_idle_connection_outlives_the_proxies_patience(stack: StackUnderTest) -> None:
     """All servers at once, each asked twice on one connection with the proxies' patience in between."""
-    name = f"{stack.compose.project}-idle"
-    commands: dict[str, list[str]] = {label: command.split() for label, command in STOCK.items()}
-    image = dict.fromkeys(commands, f"{IMAGES}-app")
-    for server, interface in serve.pairs():
-        image[f"{server} {interface}"] = server_image(server, interface)
-        commands[f"{server} {interface}"] = [
-            "env",
-            f"SERVER={server}",
-            f"INTERFACE={interface}",
-            "python3",
-            "/srv/apps/serve.py",
-        ]
-    started: dict[str, str] = {}
-    connections: dict[str, http.client.HTTPConnection] = {}
-    label_of_ours = ("--label", f"{LABEL}.project={stack.compose.project}")
-    docker("network", "create", *label_of_ours, name)
+    network = f"{stack.compose.project}-idle"
+    labels = {f"{LABEL}.project": stack.compose.project}
+    commands = idle_commands()
+    create_network(network, labels)
+    containers: dict[str, str] = {}
     try:
-        for label, command in commands.items():
-            run = ["run", "--detach", "--network", name, *label_of_ours, "--env", "WORKERS=1", "--env", "THREADS=2"]
-            started[label] = docker(*run, image[label], *command)
-        for label, container in started.items():
-            template = f'{{{{(index .NetworkSettings.Networks "{name}").IPAddress}}}}'
-            address = stack.compose.inspect(container, template)
-            assert wait_until(lambda address=address: is_open(address, 8000), 60), (
-                f"{label}: {stack.compose.logs(container)}"
-            )
-            connections[label] = http.client.HTTPConnection(address, 8000, timeout=10)
-            connections[label].request("GET", "/live")
-            assert connections[label].getresponse().read() == b"ok\n"
-            connections[label].auto_open = 0  # a second connection would hide that the first is closed
+        for label, (image, command) in commands.items():
+            environment = {"WORKERS": "1", "THREADS": "2"}
+            containers[label] = run_detached(image, *command, network=network, labels=labels, environment=environment)
+        connections = {label: connect_idle(stack, container, network) for label, container in containers.items()}
         time.sleep(PATIENCE)
         closed = {label for label, connection in connections.items() if not answers(connection)}
     finally:
-        docker("rm", "--force", *started.values(), check=False)
-        docker("network", "rm", name, check=False)
+        remove(*containers.values())
+        remove_network(network)
     never = {label for label in commands if label.split()[0] in NO_KEEPALIVE}
-    assert closed - never == set(STOCK), "with our settings a connection stays; with stock ones it does not"
-    assert never <= closed, "these closed after every reply, as their scripts say"
+    assert closed - never == set(STOCK), "with our settings a connection stays; with stock settings it is closed"
+    assert never <= closed, "these close after every reply, as their scripts say"
+
+
+def idle_commands() -> dict[str, tuple[str, list[str]]]:
+    """The image and the command of every server as this stack runs it, and of some with stock settings."""
+    commands = {label: (f"{IMAGES}-app", command.split()) for label, command in STOCK.items()}
+    for server, interface in serve.pairs():
+        settings = [f"SERVER={server}", f"INTERFACE={interface}"]
+        command = ["env", *settings, "python3", "/srv/apps/serve.py"]
+        commands[f"{server} {interface}"] = (server_image(server, interface), command)
+    return commands
+
+
+def connect_idle(stack: StackUnderTest, container: str, network: str) -> http.client.HTTPConnection:
+    """A connection to a server, once the server listens, on which one request was answered."""
+    address = address_in(container, network)
+    assert wait_until(lambda: is_open(address, 8000), 60), stack.compose.logs(container)
+    connection = http.client.HTTPConnection(address, 8000, timeout=10)
+    connection.request("GET", "/live")
+    assert connection.getresponse().read() == b"ok\n"
+    connection.auto_open = 0  # a second connection would hide that the first is closed
+    return connection
 
 
 def answers(connection: http.client.HTTPConnection) -> bool:

@@ -1,1 +1,1 @@
-"""What the tests share: stacks of their own, clients, the engine, and runs of the bench with known figures."""
+"""What the tests share: stacks, clients, the engine, the choice and the groups of tests, and runs of the bench."""

@@ -1,9 +1,9 @@
-"""A stack of the tests' own: project, ports and environment that no other checkout or user shares."""
+"""A stack of the tests' own: its project, its ports and its environment belong to no other checkout or user."""
 
+import os
 import random
 import socket
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,21 +11,29 @@ from pathlib import Path
 from testcontainers.compose import DockerCompose
 
 from apps import serve
-from stack import CHECKOUT, ROOT, engine, images, proxies
+from stack import CHECKOUT, ROOT, images, proxies
 from stack.build import build
-from stack.compose import LABEL, Compose
+from stack.compose import Compose
 from stack.ports import HTTP, HTTPS, published_number
 from stack.running_stack import RunningStack
 from stack.waiting import wait_until
 from tests.support.clients import Clients
-from tests.support.engine import docker, exec_in, remove
+from tests.support.engine import (
+    exec_in,
+    exec_status,
+    inspect_network,
+    list_containers,
+    list_projects,
+    remove,
+    remove_project,
+)
 
 PROXIES = tuple(proxies.names())
-DEFAULT_PROXIES = ("nginx", "caddy")  # those that run by default: the sweeps over every server go through them
-# The two servers with which the sweeps go through the other proxies.
+DEFAULT_PROXIES = ("nginx", "caddy")  # the proxies without a profile: every server is tested behind these
+# The two servers that are tested behind the other proxies too.
 TWO_SERVERS = {("granian", "asgi", "bare"), ("gunicorn", "wsgi", "bare"), ("granian", "asgi"), ("gunicorn", "wsgi")}
 HTTP_VERSIONS = ("1.1", "2", "3")
-# The account of the admin area, and more logins a second than the tests send. The hash is bcrypt at its lowest cost.
+# The account of the admin area, and a rate of logins that no test reaches. The hash is bcrypt at its lowest cost.
 ADMIN = ("ana", "a password")
 EDGE = {
     "ADMIN_USER": ADMIN[0],
@@ -34,23 +42,31 @@ EDGE = {
 }
 PREFIX = CHECKOUT.replace("stack-", "stack-test-")
 IMAGES = CHECKOUT
+# The ports of the tests are below the kernel's own range for clients. Each worker of pytest-xdist has a part of them,
+# because two workers could otherwise choose the same port before either of them uses it.
+FIRST_PORT, LAST_PORT, WORKERS_MOST = 20000, 31999, 8
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS_MOST
+PORTS = range(FIRST_PORT + WORKER, LAST_PORT + 1, WORKERS_MOST)
+handed_out: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that neither TCP nor UDP uses at the moment, below the kernel's own range for clients."""
-    for port in random.sample(range(20000, 32000), 200):
+    """A port that neither TCP nor UDP uses at the moment, and that this process gets once only."""
+    for port in random.sample(PORTS, 200):
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in handed_out:
+            handed_out.add(port)
             return port
-    raise OSError("no free port from 20000 to 31999")
+    raise OSError(f"no free port from {FIRST_PORT} to {LAST_PORT}")
 
 
 def own_environment(name: str) -> dict[str, str]:
-    """What makes a project the tests' own; the images are this checkout's."""
+    """The settings that make a project the tests' own. The images are those of this checkout."""
     keys = [f"{proxy.upper()}_{scheme}_PORT" for proxy in PROXIES for scheme in ("HTTP", "HTTPS")]
     ports = {key: str(free_port()) for key in keys}
     return {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}", "IMAGES": IMAGES, **ports, **images.ensure()}
@@ -58,7 +74,7 @@ def own_environment(name: str) -> dict[str, str]:
 
 @cache
 def server_image(server: str, interface: str = "") -> str:
-    """The image that a server runs in; another than the usual one is built when a test first asks for it."""
+    """The image that a server runs in. An image other than the usual one is built when a test first needs it."""
     base = serve.choose({"SERVER": server, "INTERFACE": interface}).base
     if base != "app":
         build(Compose({**own_environment("image"), "APP_BASE": base}), [])
@@ -71,14 +87,17 @@ def proxy_version(proxy: str) -> str:
 
 
 class StackUnderTest(RunningStack, Clients):
-    """Every proxy and one app, running; `serve` puts another server in the app's place."""
+    """Proxies and one app, running. `serve` puts another server in the app's place.
 
-    def __init__(self, name: str, folder: Path, **more: str) -> None:
-        self.folder = folder
-        settings = own_environment(name) | EDGE | more
-        env_file = folder / "stack.env"  # in place of the user's .env, which is not the tests' business
-        env_file.write_text("".join(f"{key}='{value}'\n" for key, value in settings.items()))
-        RunningStack.__init__(self, Compose(settings | {"COMPOSE_ENV_FILES": str(env_file)}))
+    testcontainers starts the proxies and removes the stack; `RunningStack` changes the app, as `make up` does.
+    """
+
+    def __init__(self, name: str, folder: Path, proxies: Sequence[str] = PROXIES, **settings: str) -> None:
+        self.folder, self.proxies = folder, proxies
+        environment = own_environment(name) | EDGE | settings
+        env_file = folder / "stack.env"  # in place of the user's .env, which must not change a test
+        env_file.write_text("".join(f"{key}='{value}'\n" for key, value in environment.items()))
+        RunningStack.__init__(self, Compose(environment | {"COMPOSE_ENV_FILES": str(env_file)}))
         self.containers = DockerCompose(ROOT, env_file=str(env_file), profiles=["*"], wait=False)
         Clients.__init__(self, folder / "ca.pem")
         self.serving: tuple[str, str, str] | None = None
@@ -86,16 +105,22 @@ class StackUnderTest(RunningStack, Clients):
     def start_proxies(self) -> None:
         """Builds what changed and starts the proxies, without an app."""
         self.build()
-        self.containers.services = list(PROXIES)
+        self.containers.services = list(self.proxies)
         self.containers.start()
         self.ca.write_text(self.read_authority())
 
     def stop(self) -> None:
-        """Removes everything that the stack made."""
+        """Removes everything that the stack made. The containers are killed, because no test asks how they end here."""
         self.close_sessions()
+        remove(*self.compose.containers(include_stopped=True))
         self.containers.stop(down=True)
         if self.compose.exists():  # interrupted while it started
             self.undo()
+
+    def container(self, service: str) -> str:
+        """The id of a service's only container. Tests ask for it often, so this asks the engine without its CLI."""
+        (container,) = list_containers(self.compose.project, service)
+        return container
 
     def https_port(self, proxy: str) -> int:
         """The published port of a proxy's site."""
@@ -105,24 +130,28 @@ class StackUnderTest(RunningStack, Clients):
         """The published port of a proxy's redirect."""
         return published_number(self.compose, proxy, HTTP)
 
-    def choose_server(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
-        """What the next app container will run."""
+    def choose_server(self, server: str, interface: str, app: str = "bare", **settings: str) -> None:
+        """Sets what the next app container runs."""
         base = server_image(server, interface).rpartition("-")[2]
         choice = {"SERVER": server, "INTERFACE": interface, "APP": app, "APP_BASE": base}
-        self.change(choice | {"WORKERS": "", "THREADS": "", "GRACE": ""} | more)
+        self.change(choice | {"WORKERS": "", "THREADS": "", "GRACE": ""} | settings)
 
-    def serve(self, server: str, interface: str, app: str = "bare", **more: str) -> None:
-        """Runs that server in a new app container, and waits until every proxy reaches it. The old one is killed."""
-        if self.serving == (server, interface, app) and not more and self.compose.containers("app"):
+    def serve(self, server: str, interface: str, app: str = "bare", **settings: str) -> None:
+        """Runs that server in a new app container, and waits until every proxy reaches it. The old app is killed.
+
+        Does nothing where that server runs already, unless there are `settings`.
+        """
+        choice = (server, interface, app)
+        if self.serving == choice and not settings and list_containers(self.compose.project, "app", running=True):
             return
-        self.choose_server(server, interface, app, **more)
+        self.choose_server(*choice, **settings)
         self.replace_app()
-        self.wait_for_proxies(PROXIES)
-        self.serving = None if more else (server, interface, app)
+        self.wait_for_proxies(self.proxies)
+        self.serving = None if settings else choice
 
     @contextmanager
     def variant(self, proxy: str, **settings: str) -> Iterator[str]:
-        """One more container of a proxy, with other settings, beside the first; its address."""
+        """Starts one more container of a proxy, with other settings, beside the first; yields its address."""
         words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
         container = self.compose.run("run", "--detach", "--no-deps", *words, proxy).split()[-1]
         try:
@@ -136,11 +165,13 @@ class StackUnderTest(RunningStack, Clients):
         """The app's container."""
         return self.container("app")
 
+    def network(self, name: str) -> str:
+        """The engine's name of one of the stack's networks, `edge` or `backend`."""
+        return f"{self.compose.project}_{name}"
+
     def gateway(self) -> str:
         """The address that this host has in the proxies' network: that of a client on the host."""
-        return docker(
-            "network", "inspect", f"{self.compose.project}_edge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
-        )
+        return inspect_network(self.network("edge"))["IPAM"]["Config"][0]["Gateway"]
 
     def in_app(self, script: str) -> str:
         """What a Python script prints inside the app's container, beside the server."""
@@ -148,7 +179,7 @@ class StackUnderTest(RunningStack, Clients):
 
 
 def is_open(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether something listens there."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -157,9 +188,8 @@ def is_open(host: str, port: int) -> bool:
 
 
 def is_healthy(container: str) -> bool:
-    """Whether a proxy's own check passes now; Docker asks every ten seconds only."""
-    done = subprocess.run(["docker", "exec", container, "healthcheck.sh"], capture_output=True, check=False)
-    return done.returncode == 0
+    """Whether a proxy's own check passes now. Docker itself runs the check every ten seconds only."""
+    return exec_status(container, "healthcheck.sh")[0] == 0
 
 
 def spoken_versions(proxy: str) -> tuple[str, ...]:
@@ -167,12 +197,13 @@ def spoken_versions(proxy: str) -> tuple[str, ...]:
     return tuple(version for version in HTTP_VERSIONS if (proxy, f"HTTP/{version}") not in proxies.LACKS)
 
 
+@cache
 def remove_leftovers() -> None:
-    """Removes what an earlier run of this checkout's tests left because it was killed."""
-    projects = engine.output("docker", "compose", "ls", "--all", "--quiet") or ""
-    for project in projects.split():
+    """Removes the stacks of earlier runs that were killed, once a process. The process that made a stack names it.
+
+    A stack whose process runs is that of another worker, or of another run, and stays.
+    """
+    for project in list_projects():
         owner = project.removeprefix(f"{PREFIX}-").rpartition("-")[2]
         if project.startswith(f"{PREFIX}-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            left = engine.output("docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}.project={project}")
-            remove(*(left or "").split())
-            docker("compose", "--project-name", project, "down", "--volumes", check=False)
+            remove_project(project)
