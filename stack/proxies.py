@@ -2,7 +2,7 @@
 
 A duty that is not listed here, every proxy has. A lack is strict: the duty's test must fail there, so that a release
 which mends it is noticed (`duty` in tests/conftest.py); or, where a claim asks for the duty, a test of the claim must
-find the lack (tests/claims/duties.py). docs/proxies.md shows this as a table.
+find the lack (tests/claims/support/duties.py). docs/proxies.md shows this as a table.
 """
 
 import re
