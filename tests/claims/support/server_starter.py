@@ -60,7 +60,7 @@ class SingleServers:
             environment["WORKERS"] = settings.get("WORKERS", "1")
         options = OPTIONS | {"environment": environment, "restart_policy": {"Name": restart}}
         if isinstance(app, Path):
-            options["volumes"] = [f"{app}:/srv/apps/{interface}/{name}.py:ro,z"]
+            options["volumes"] = {str(app): {"bind": f"/srv/apps/{interface}/{name}.py", "mode": "ro,z"}}
         command = add_flags(server, interface, flags) if flags else ()
         container = run_detached(image or server_image(server, interface), *command, **options)
         return SingleServer(container, server, interface, int(environment["WORKERS"]))

@@ -63,7 +63,7 @@ def run_stock_proxy(stack: StackUnderTest, proxy: str, configuration: str, folde
             labels={f"{LABEL}.project": project},
             network=f"{project}_edge",
             tmpfs={"/tmp": ""},
-            volumes=[f"{file}:/etc/stock.conf:ro"],
+            volumes={str(file): {"bind": "/etc/stock.conf", "mode": "ro"}},
         )
         .id
     )
