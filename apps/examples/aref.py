@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["uvicorn"]
 # ///
-"""Which is the smallest ASGI application? A coroutine. Uvicorn serves this example of the talk: asgiref has no server."""
+"""Which is the smallest ASGI application? A coroutine. Uvicorn serves this example, because asgiref has no server."""
 
 import os
 from typing import Any

@@ -21,31 +21,15 @@ PLAIN = {"Accept-Encoding": "identity"}
 
 @pytest.fixture(autouse=True)
 def app(stack: StackUnderTest) -> None:
-    """Any server will do, because the proxy serves the files."""
-    stack.serve("granian", "asgi")
+    """The server that runs already, because the proxy serves the files; or any server."""
+    if not stack.serving:
+        stack.serve("granian", "asgi")
 
 
 @pytest.fixture(params=HAVE)
 def proxy(request: pytest.FixtureRequest) -> str:
     """Each proxy that serves files."""
     return request.param
-
-
-def test_static_files_are_served_while_the_app_is_away(stack: StackUnderTest, finding: Finding) -> None:
-    stop(stack.app())
-    stack.serving = None
-    for proxy in PROXIES:
-        away = stack.get(proxy, "/").status_code
-        assert away in (500, 502, 503, 504), "the app is still there"
-        file = 0
-        for version in spoken_versions(proxy):
-            answer = stack.get(proxy, "/static/hello.txt", version, headers=PLAIN)
-            if proxy in HAVE:
-                assert (answer.status_code, answer.content) == (200, FILE.read_bytes())
-            else:  # this proxy forwards requests for files to the app
-                assert answer.status_code == away
-            file = answer.status_code or 0
-        finding.setdefault("away", {})[proxy] = [file, away]
 
 
 @pytest.mark.parametrize("proxy", DEFAULT_PROXIES)  # Apache's log does not say which server answered
@@ -58,15 +42,6 @@ def test_dynamic_requests_go_to_the_app(stack: StackUnderTest, proxy: str) -> No
             ]
         )
         assert bool(lines[0]["upstream"]) == goes_to_the_app, lines
-
-
-def test_what_is_dynamic_is_what_the_application_server_says(stack: StackUnderTest, finding: Finding) -> None:
-    for server in ("granian", "uvicorn"):
-        stack.serve(server, "asgi")
-        for proxy in PROXIES:
-            answered_by = stack.get(proxy, "/process").json()["server"]
-            assert answered_by == server
-            finding.setdefault("dynamic", {}).setdefault(proxy, []).append(answered_by)
 
 
 def test_ranges_and_conditions_are_honoured(stack: StackUnderTest, proxy: str, version: str) -> None:
@@ -84,6 +59,32 @@ def test_ranges_and_conditions_are_honoured(stack: StackUnderTest, proxy: str, v
     assert get(Range="bytes=0-1", If_Range='"another"') == (200, content)
     assert get(If_None_Match=headers_now["etag"]) == get(If_Modified_Since=headers_now["last-modified"]) == (304, b"")
     assert get(If_None_Match='"another"') == (200, content)
+
+
+def test_what_is_dynamic_is_what_the_application_server_says(stack: StackUnderTest, finding: Finding) -> None:
+    for server in ("granian", "uvicorn"):
+        stack.serve(server, "asgi")
+        for proxy in PROXIES:
+            answered_by = stack.get(proxy, "/process").json()["server"]
+            assert answered_by == server
+            finding.setdefault("dynamic", {}).setdefault(proxy, []).append(answered_by)
+
+
+def test_static_files_are_served_while_the_app_is_away(stack: StackUnderTest, finding: Finding) -> None:
+    stop(stack.app())
+    stack.serving = None
+    for proxy in PROXIES:
+        away = stack.get(proxy, "/").status_code
+        assert away in (500, 502, 503, 504), "the app is still there"
+        file = 0
+        for version in spoken_versions(proxy):
+            answer = stack.get(proxy, "/static/hello.txt", version, headers=PLAIN)
+            if proxy in HAVE:
+                assert (answer.status_code, answer.content) == (200, FILE.read_bytes())
+            else:  # this proxy forwards requests for files to the app
+                assert answer.status_code == away
+            file = answer.status_code or 0
+        finding.setdefault("away", {})[proxy] = [file, away]
 
 
 def conclude(finding: Finding) -> Conclusion:

@@ -1,5 +1,6 @@
 """C24: does a request pass a chain of middlewares, and may one of them interrupt it?"""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding
 from tests.claims.support.server_starter import EXAMPLES as EXAMPLE_FILES
 from tests.claims.support.server_starter import SingleServers
+from tests.claims.support.single_server import SingleServer
 from tests.test_apps import asgi_sender, wsgi_sender
 
 CLAIM = Claim(
@@ -39,36 +41,37 @@ def test_in_process(interface: str, capsys: pytest.CaptureFixture[str], finding:
         runs[case] = [answer.status, read_steps(capsys.readouterr().out)]
 
 
-@pytest.mark.parametrize(("server", "interface"), [("uvicorn", "asgi"), ("gunicorn", "wsgi")])
-def test_through_a_server(servers: SingleServers, server: str, interface: str, finding: Finding) -> None:
+@pytest.fixture(scope="module", params=[("uvicorn", "asgi"), ("gunicorn", "wsgi")], ids="-".join)
+def chained(request: pytest.FixtureRequest, servers: SingleServers) -> Iterator[SingleServer]:
+    """A server that runs the chain, of each interface in turn."""
+    server, interface = request.param
     name = "aref_chain" if interface == "asgi" else "ref_chain"
     with servers.serving(server, interface, EXAMPLE_FILES / f"{name}.py") as single:
-        runs = finding.setdefault(f"{server} {interface}", {})
-        for case, headers, expected in (("whole", CREDENTIALS, WHOLE), ("cut", {}, CUT)):
-            before = len(read_steps(single.logs()))
-            answer = single.request("GET", "/", headers=headers)
-            wait_until(
-                lambda before=before, expected=expected: len(read_steps(single.logs())) >= before + len(expected)
-            )
-            runs[case] = [answer.status, read_steps(single.logs())[before:]]
+        yield single
 
 
-@pytest.mark.parametrize(("server", "interface"), [("uvicorn", "asgi"), ("gunicorn", "wsgi")])
-def test_everything_enters_and_leaves_by_the_first(
-    servers: SingleServers, server: str, interface: str, finding: Finding
-) -> None:
+def test_through_a_server(chained: SingleServer, finding: Finding) -> None:
+    runs = finding.setdefault(chained.name, {})
+    for case, headers, expected in (("whole", CREDENTIALS, WHOLE), ("cut", {}, CUT)):
+        before = len(read_steps(chained.logs()))
+        answer = chained.request("GET", "/", headers=headers)
+        complete = before + len(expected)
+        wait_until(lambda complete=complete: len(read_steps(chained.logs())) >= complete)
+        runs[case] = [answer.status, read_steps(chained.logs())[before:]]
+
+
+def test_everything_enters_and_leaves_by_the_first(chained: SingleServer, finding: Finding) -> None:
     """Every request, refused or not, passes the first middleware twice."""
-    name = "aref_chain" if interface == "asgi" else "ref_chain"
     requests = [("GET", "/"), ("POST", "/x"), ("DELETE", "/y/z"), ("GET", "/none")]
-    with servers.serving(server, interface, EXAMPLE_FILES / f"{name}.py") as single:
-        before = read_steps(single.logs()).count("first out")
-        for number, (method, path) in enumerate(requests):
-            single.request(method, path, headers=CREDENTIALS if number % 2 else {})
-        wait_until(lambda: read_steps(single.logs()).count("first out") >= before + len(requests))
-        logged = read_steps(single.logs())
-    finding.setdefault("passed", {})[interface] = [
-        logged.count("first in") - before,
-        logged.count("first out") - before,
+    before = read_steps(chained.logs())
+    entered, left = before.count("first in"), before.count("first out")
+    for number, (method, path) in enumerate(requests):
+        chained.request(method, path, headers=CREDENTIALS if number % 2 else {})
+    wait_until(lambda: read_steps(chained.logs()).count("first out") >= left + len(requests))
+    steps = read_steps(chained.logs())
+    finding.setdefault("passed", {})[chained.interface] = [
+        steps.count("first in") - entered,
+        steps.count("first out") - left,
         len(requests),
     ]
 
