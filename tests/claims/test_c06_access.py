@@ -6,6 +6,7 @@ import re
 import socket
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from apps import contract
 from stack import ROOT
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table
+from tests.claims.support.side_by_side import list_proxies, run_variants
 from tests.claims.support.stock_proxies import run_stock_proxy
 from tests.support.engine import read_logs
 from tests.support.stack import ADMIN, DEFAULT_PROXIES, EDGE, PROXIES, TWO_SERVERS, StackUnderTest, spoken_versions
@@ -261,11 +263,24 @@ def test_a_stock_rule_for_the_admin_area_has_a_hole(
     finding["stock"] = ["/admin/.."]
 
 
-def test_nobody_is_let_in_by_default(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
+# Four more containers of each proxy, with other settings. Those of all proxies start side by side.
+Addresses = dict[str, Future[str]]
+
+
+@pytest.fixture(scope="module")
+def without_account(request: pytest.FixtureRequest, stack: StackUnderTest) -> Iterator[Addresses]:
+    """No account at all, which is the default."""
+    with run_variants(stack, list_proxies(request), ADMIN_USER="", ADMIN_PASSWORD_HASH="") as addresses:
+        yield addresses
+
+
+def test_nobody_is_let_in_by_default(
+    stack: StackUnderTest, proxy: str, without_account: Addresses, finding: Finding
+) -> None:
     stack.serve("granian", "asgi")
-    with reached_by(stack), stack.variant(proxy, ADMIN_USER="", ADMIN_PASSWORD_HASH="") as address:
+    with reached_by(stack):
         for headers in (ACCOUNT, *STRANGERS.values()):
-            assert get_status(stack, address, headers) == 403
+            assert get_status(stack, without_account[proxy].result(), headers) == 403
     finding.setdefault("default", {})[proxy] = 403
 
 
@@ -286,21 +301,47 @@ def hashed(stack: StackUnderTest) -> str:
     return stack.compose.run("run", "-T", *command[1].split(), "--plaintext", "another password").strip()
 
 
-def test_the_hash_of_the_example_opens_the_area(stack: StackUnderTest, proxy: str, hashed: str) -> None:
+@pytest.fixture(scope="module")
+def with_hash(request: pytest.FixtureRequest, stack: StackUnderTest, hashed: str) -> Iterator[Addresses]:
+    """Another account, with the hash that the example's command made."""
+    with run_variants(stack, list_proxies(request), ADMIN_USER="eve", ADMIN_PASSWORD_HASH=hashed) as addresses:
+        yield addresses
+
+
+def test_the_hash_of_the_example_opens_the_area(stack: StackUnderTest, proxy: str, with_hash: Addresses) -> None:
     stack.serve("granian", "asgi")
-    with reached_by(stack, "x"), stack.variant(proxy, ADMIN_USER="eve", ADMIN_PASSWORD_HASH=hashed) as address:
+    address = with_hash[proxy].result()
+    with reached_by(stack, "x"):
         assert get_status(stack, address, basic_credentials("eve", "another password")) == 200
         assert get_status(stack, address, basic_credentials("eve", ADMIN[1])) == 401
         assert get_status(stack, address, ACCOUNT) == 401
 
 
-def test_an_account_opens_nothing_from_an_address_that_is_not_allowed(stack: StackUnderTest, proxy: str) -> None:
+@pytest.fixture(scope="module")
+def for_others(request: pytest.FixtureRequest, stack: StackUnderTest) -> Iterator[Addresses]:
+    """Allows other networks than this client's."""
+    with run_variants(stack, list_proxies(request), ADMIN_ALLOW="192.0.2.0/24 2001:db8::/32") as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="module")
+def for_this_client(request: pytest.FixtureRequest, stack: StackUnderTest) -> Iterator[Addresses]:
+    """Allows this client's address."""
+    with run_variants(stack, list_proxies(request), ADMIN_ALLOW=f"192.0.2.0/24 {stack.gateway()}") as addresses:
+        yield addresses
+
+
+def test_an_account_opens_nothing_from_an_address_that_is_not_allowed(
+    stack: StackUnderTest, proxy: str, for_others: Addresses, for_this_client: Addresses
+) -> None:
     stack.serve("granian", "asgi")
     allowed = {"X-Forwarded-For": "192.0.2.7", "X-Real-IP": "192.0.2.7", "Forwarded": "for=192.0.2.7"}
-    with reached_by(stack), stack.variant(proxy, ADMIN_ALLOW="192.0.2.0/24 2001:db8::/32") as address:
+    address = for_others[proxy].result()
+    with reached_by(stack):
         assert get_status(stack, address, ACCOUNT) == 403
         assert get_status(stack, address, ACCOUNT | allowed) == 403, "the client has chosen its own address"
-    with reached_by(stack, "x"), stack.variant(proxy, ADMIN_ALLOW=f"192.0.2.0/24 {stack.gateway()}") as address:
+    address = for_this_client[proxy].result()
+    with reached_by(stack, "x"):
         assert get_status(stack, address, ACCOUNT) == 200
         assert get_status(stack, address, {}) == 401, "the right address opens nothing without the account"
 

@@ -15,6 +15,7 @@ from stack import proxies
 from stack.proxies import RATE_LIMIT
 from tests.claims import Claim, Conclusion, Finding
 from tests.claims.support.duties import lacks
+from tests.claims.support.side_by_side import list_proxies
 from tests.support.engine import run_once
 from tests.support.stack import IMAGES, PROXIES, StackUnderTest
 
@@ -97,10 +98,10 @@ def measure(stack: StackUnderTest, proxy: str) -> Measurement:
 
 
 @pytest.fixture(scope="module")
-def measurements(stack: StackUnderTest) -> Iterator[dict[str, Future[Measurement]]]:
-    """By proxy, all proxies side by side, because a measurement mostly waits for the next login that is allowed."""
+def measurements(request: pytest.FixtureRequest, stack: StackUnderTest) -> Iterator[dict[str, Future[Measurement]]]:
+    """By proxy, side by side, because a measurement takes SECONDS on any machine."""
     stack.serve("granian", "asgi")
-    limiting = proxies.having(RATE_LIMIT)
+    limiting = list_proxies(request)
     with ThreadPoolExecutor(len(limiting)) as pool:
         yield {proxy: pool.submit(measure, stack, proxy) for proxy in limiting}
 

@@ -137,10 +137,10 @@ def describe_processes(server: SingleServer, old: set[int]) -> str:
     state = server.state()
     if state != "running":
         return state.replace("exited", "exits")
-    family = server.list_processes()
-    if family.main and family.main.state == "T":
+    processes = server.list_processes()
+    if processes.main and processes.main.state == "T":
         return "the main process is suspended"
-    now = set(family.pids) if family.workers or server.workers == 1 else set()
+    now = set(processes.pids) if processes.workers or server.workers == 1 else set()
     if now == old:
         return "ignored"
     if len(now) != len(old):

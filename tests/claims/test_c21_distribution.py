@@ -40,10 +40,10 @@ def served(request: pytest.FixtureRequest, stack: StackUnderTest) -> Served:
     server, interface = request.param
     stack.serve(server, interface, WORKERS=str(WORKERS))
     target = Target(stack.address("app", "backend"))
-    family = SingleServer(stack.app()).read_processes()
-    assert len(family.workers) == WORKERS
-    assert wait_until(lambda: does_every_worker_answer(target, family.pids), 30)
-    return Served(stack, f"{server} {interface}", target, family.pids)
+    processes = SingleServer(stack.app()).read_processes()
+    assert len(processes.workers) == WORKERS
+    assert wait_until(lambda: does_every_worker_answer(target, processes.pids), 30)
+    return Served(stack, f"{server} {interface}", target, processes.pids)
 
 
 def does_every_worker_answer(target: Target, workers: list[int]) -> bool:
@@ -55,35 +55,35 @@ def does_every_worker_answer(target: Target, workers: list[int]) -> bool:
 @pytest.mark.long
 def test_the_main_process_never_has_a_connection(served: Served, finding: Finding) -> None:
     """While requests wait in the application, /proc shows which process holds each connection and each socket."""
-    family, answers = asyncio.run(watch_in_flight(served))
+    processes, answers = asyncio.run(watch_in_flight(served))
     assert {answer.status for answer in answers} == {200}
-    assert family.main and len(family.workers) == WORKERS
-    held = [worker.connections for worker in family.workers]
-    assert sum(held) + family.main.connections >= WORKERS, "nothing was in flight"
-    total = sum(held) + family.main.connections + family.waiting
+    assert processes.main and len(processes.workers) == WORKERS
+    held = [worker.connections for worker in processes.workers]
+    assert sum(held) + processes.main.connections >= WORKERS, "nothing was in flight"
+    total = sum(held) + processes.main.connections + processes.waiting
     assert total >= IN_FLIGHT, "a connection was not found"  # idle connections of the proxies come on top
     server, interface = served.name.split()
     model_in_script = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")["workers"]
-    assert ("SO_REUSEPORT" in model_in_script) == ("SO_REUSEPORT" in describe_model(family)), (
+    assert ("SO_REUSEPORT" in model_in_script) == ("SO_REUSEPORT" in describe_model(processes)), (
         "the server's script names another model"
     )
     finding.setdefault("holders", {})[served.name] = {
-        "main": family.main.connections,
+        "main": processes.main.connections,
         "workers": sorted(held, reverse=True),
-        "not accepted yet": family.waiting,
-        "main listens": len(family.main.listens),
-        "model": describe_model(family),
+        "not accepted yet": processes.waiting,
+        "main listens": len(processes.main.listens),
+        "model": describe_model(processes),
     }
 
 
 @pytest.mark.long
 def test_apaches_processes_take_the_connections_of_mod_wsgis_workers(stack: StackUnderTest, finding: Finding) -> None:
     stack.serve(*BEHIND_APACHE, WORKERS=str(WORKERS))
-    family, answers = asyncio.run(watch_in_flight(Served(stack, "", Target(stack.address("app", "backend")), [])))
-    assert {answer.status for answer in answers} == {200} and len(family.workers) == WORKERS
+    processes, answers = asyncio.run(watch_in_flight(Served(stack, "", Target(stack.address("app", "backend")), [])))
+    assert {answer.status for answer in answers} == {200} and len(processes.workers) == WORKERS
     finding["handed over"] = {
-        "connections of main": family.main.connections if family.main else 0,
-        "connections of workers": sum(worker.connections for worker in family.workers),
+        "connections of main": processes.main.connections if processes.main else 0,
+        "connections of workers": sum(worker.connections for worker in processes.workers),
     }
 
 
@@ -92,16 +92,16 @@ async def watch_in_flight(served: Served) -> tuple[ServerProcesses, list[Answer]
     connections = [await Connection(served.target).connect() for _ in range(IN_FLIGHT)]
     for connection in connections:
         await connection.send("/wait/1500", close=True)
-    family = await asyncio.to_thread(SingleServer(served.stack.app()).read_processes)
+    processes = await asyncio.to_thread(SingleServer(served.stack.app()).read_processes)
     answers = await asyncio.gather(*(connection.read() for connection in connections))
     for connection in connections:
         connection.end()
-    return family, answers
+    return processes, answers
 
 
-def describe_model(family: ServerProcesses) -> str:
+def describe_model(processes: ServerProcesses) -> str:
     """How workers accept connections, as the listening sockets that they hold show."""
-    held = [worker.listens for worker in family.workers]
+    held = [worker.listens for worker in processes.workers]
     if all(len(listens) == 1 for listens in held) and len(set(held)) == len(held):
         return "a socket per worker (SO_REUSEPORT)"
     if len(set(held)) == 1 and len(held[0]) == 1:

@@ -67,8 +67,19 @@ def traefik_lacks(stack: StackUnderTest, duty: str, folder: Path) -> bool:
     return "field not found, node: cache" in answer
 
 
+def haproxy_lacks(stack: StackUnderTest, duty: str, folder: Path) -> bool:
+    """HAProxy has a cache in its build, and no rule of its configuration uses it."""
+    assert duty == CACHE
+    container = stack.container("haproxy")
+    configuration = exec_in(container, "cat", "/run/haproxy/haproxy.cfg")
+    assert "\nfrontend site\n" in configuration, "the configuration was not read"
+    filters = exec_in(container, "haproxy", "-vv").partition("Available filters :")[2]
+    return "[CACHE] cache" in filters and "cache-use" not in configuration
+
+
 CHECKS: dict[str, Callable[[StackUnderTest, str, Path], bool]] = {
     "caddy": caddy_lacks,
     "apache": apache_lacks,
     "traefik": traefik_lacks,
+    "haproxy": haproxy_lacks,
 }
