@@ -70,7 +70,7 @@ def proxy_version(proxy: str) -> str:
     return images.version(f"{IMAGES}-{proxy}", proxy).split()[1]
 
 
-class StackUnderTest(Clients, RunningStack):
+class StackUnderTest(RunningStack, Clients):
     """Every proxy and one app, running; `serve` puts another server in the app's place."""
 
     def __init__(self, name: str, folder: Path, **more: str) -> None:
