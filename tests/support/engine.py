@@ -2,17 +2,25 @@
 
 import subprocess
 from collections.abc import Mapping
-from functools import cache
+from threading import local
 from typing import Any
 
 import docker as docker_py
 from docker.errors import NotFound
 
 
-@cache
+CLIENTS = local()
+
+
 def client() -> docker_py.DockerClient:
-    """The one client of this process. It speaks the API version that the engine offers."""
-    return docker_py.from_env(timeout=180)
+    """The client of this thread. It speaks the API version that the engine offers.
+
+    Threads must not share a client. docker-py puts the connection of a running `exec` back into the client's pool, so
+    another thread would send its request into the stream of the `exec`, and would wait for ever.
+    """
+    if not hasattr(CLIENTS, "client"):
+        CLIENTS.client = docker_py.from_env(timeout=180)
+    return CLIENTS.client
 
 
 def docker(*arguments: str, check: bool = True) -> str:
