@@ -8,7 +8,6 @@ from typing import Any
 import docker as docker_py
 from docker.errors import NotFound
 
-
 CLIENTS = local()
 
 
