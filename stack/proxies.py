@@ -2,7 +2,7 @@
 
 Every proxy has the duties that are not listed here. A lack is strict: the duty's test must fail for that proxy, so that
 a release which mends the lack is noticed (`duty` in tests/conftest.py). Where a claim asks for the duty, a test of the
-claim must find the lack (tests/claims/duties.py). docs/proxies.md shows the lacks as a table.
+claim must find the lack (tests/claims/support/duties.py). docs/proxies.md shows the lacks as a table.
 """
 
 import re

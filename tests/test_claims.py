@@ -6,7 +6,7 @@ import pytest
 
 from apps import serve
 from stack import ROOT
-from tests.claims.matrix import CELLS
+from tests.claims.support.contract_matrix import CELLS
 from tests.support.stack import PROXIES
 from tools.claims import page, records
 
@@ -38,7 +38,7 @@ def test_the_records_have_every_server_proxy_and_application_that_there_is() -> 
     servers = {" ".join(pair) for pair in serve.pairs()}
     protocols, matrix = read_found("C02"), read_found("C26")
     again = "measure again: make claims ONLY="
-    assert set(protocols["alone"]) == servers, f"{again}C02"
+    assert set(protocols["as a single server"]) == servers, f"{again}C02"
     assert {proxy: set(rows) for proxy, rows in protocols["behind"].items()} == dict.fromkeys(PROXIES, servers), (
         f"{again}C02"
     )

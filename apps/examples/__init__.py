@@ -1,1 +1,4 @@
-"""The documents' worked examples, written anew; each file runs by itself (README.md)."""
+"""The examples of the talk "Web/Asynchronous Server Gateway Interface" (Live de Python #301, October 2025).
+
+The slides of the talk are in Portuguese. README.md says which question each file answers, and how to run it.
+"""

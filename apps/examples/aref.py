@@ -2,17 +2,17 @@
 # requires-python = ">=3.11"
 # dependencies = ["uvicorn"]
 # ///
-"""Which is the smallest ASGI application? A coroutine; Uvicorn serves it here, for asgiref has no server."""
+"""Which is the smallest ASGI application? A coroutine. Uvicorn serves this example, because asgiref has no server."""
 
 import os
 from typing import Any
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Prints what it was asked with, and answers with the same words.
+    """Prints the scope, and answers every request with the same words ("hello, world" in Portuguese).
 
-    It never looks at `scope["type"]`, so a server's lifespan events get the same answer: servers take that as "no
-    lifespan here". Checked by: test_every_asgi_server_runs_the_documents_example
+    The application does not look at `scope["type"]`. So a server's lifespan event gets the same answer, and the server
+    takes this as "the application has no lifespan". Checked by: test_every_asgi_server_runs_the_talks_example
     """
     print(scope, flush=True)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["uvicorn", "timing-asgi"]
 # ///
-"""How does a middleware wrap an ASGI application? timing-asgi around `aref`, which knows nothing of it."""
+"""How does a middleware wrap an ASGI application? The talk's example: timing-asgi around `aref`, left unchanged."""
 
 import os
 
@@ -12,10 +12,10 @@ from apps.examples import aref
 
 
 class Printer(TimingClient):
-    """Where the measurements go: a real one would send them to a statsd."""
+    """Prints the measurements. A client in production would send them to a statsd."""
 
     def timing(self, metric_name: str, timing: float, tags: list[str]) -> None:
-        """One measurement."""
+        """Takes one measurement, in seconds."""
         print(metric_name, f"{timing:.6f}", tags, flush=True)
 
 

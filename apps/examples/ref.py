@@ -1,4 +1,4 @@
-"""Which is the smallest WSGI application? A callable; served here by the reference server of the standard library."""
+"""Which is the smallest WSGI application? A callable. The talk's example; the reference server of Python serves it."""
 
 import os
 from collections.abc import Iterable

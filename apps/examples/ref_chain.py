@@ -1,4 +1,4 @@
-"""In which order does a request pass a chain of WSGI middlewares, and what does the one do that interrupts it?
+"""In which order does a request pass a chain of WSGI middlewares, and what does an interrupting middleware do?
 
 Prints each step. `gunicorn apps.examples.ref_chain:app`
 """
@@ -9,41 +9,41 @@ from typing import Any
 from apps.examples import ref
 
 
-def say(step: str) -> None:
-    """One step, at once."""
+def log(step: str) -> None:
+    """Prints one step without buffering."""
     print(f"chain: {step}", flush=True)
 
 
 class Link:
-    """A middleware that only says when a request enters and leaves."""
+    """A middleware that only logs when a request enters and leaves."""
 
     def __init__(self, app: Any, name: str) -> None:
         self.app = app
         self.name = name
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Around the rest of the chain."""
-        say(f"{self.name} in")
+        """Calls the rest of the chain."""
+        log(f"{self.name} in")
         reply = self.app(environ, start_response)
-        say(f"{self.name} out")
+        log(f"{self.name} out")
         return reply
 
 
 class Guard(Link):
-    """A middleware that answers 401 by itself where there is no `Authorization`: nothing behind it is called."""
+    """A middleware that answers a request without `Authorization` itself, with 401. Then it calls no other part."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Passes the request on, or answers it."""
+        """Passes the request on, or answers 401."""
         if "HTTP_AUTHORIZATION" in environ:
             return super().__call__(environ, start_response)
-        say(f"{self.name} refuses")
+        log(f"{self.name} refuses")
         start_response("401 Unauthorized", [("Content-Type", "text/plain"), ("WWW-Authenticate", "Basic")])
         return [b"who are you?"]
 
 
 def innermost(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The application of the chain: `ref`, announced."""
-    say("app")
+    """The application of the chain: `ref`, with a line in the log."""
+    log("app")
     return ref.app(environ, start_response)
 
 

@@ -1,4 +1,4 @@
-"""What does a WSGI server hand over? Prints the `environ` keys that begin with HTTP or wsgi."""
+"""What does a WSGI server hand to an application? The talk's example prints the keys with HTTP and wsgi in front."""
 
 import os
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from wsgiref.simple_server import make_server
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answers as `ref` does, and prints what it was asked with."""
+    """Answers as `ref` does, and prints the `environ` keys that begin with HTTP or wsgi."""
     for key, value in sorted(environ.items()):
         if key.startswith(("HTTP", "wsgi")):
             print(f"{key}: {value!r}", flush=True)

@@ -1,4 +1,4 @@
-"""How is a WSGI application tested without a server? httpx with its WSGITransport, and a client that is not async.
+"""How is a WSGI application tested without a server? With httpx, its WSGITransport and its synchronous client.
 
 `python3 -m pytest apps/examples/ref_test.py`
 """
@@ -9,7 +9,7 @@ from apps.examples import ref
 
 
 def test_it_says_hello() -> None:
-    """The body says "Hello world!"."""
+    """The body is "Hello world!"."""
     with httpx.Client(transport=httpx.WSGITransport(ref.app), base_url="http://app") as client:
         answer = client.get("/")
     assert answer.status_code == 200

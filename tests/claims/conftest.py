@@ -1,4 +1,4 @@
-"""How a claim's tests share what they find, and how the claim ends in a verdict."""
+"""The fixtures of the claims, and the item `verdict` that ends each claim."""
 
 import datetime
 import json
@@ -14,18 +14,25 @@ import pytest
 
 from stack import ROOT, engine
 from tests.claims import Claim, Conclusion, Finding
-from tests.claims.protocols import Protocols
-from tests.claims.single_server import SingleServers
-from tests.support.engine import docker
+from tests.claims.support.protocols import Protocols
+from tests.claims.support.server_starter import SingleServers
+from tests.support.engine import run_once
 from tests.support.stack import IMAGES, PROXIES, proxy_version, remove_leftovers
 from tools import claims
 
 LONG = "long"
-FOUND = pytest.StashKey[Finding]()
+FINDING = pytest.StashKey[Finding]()
 TESTS = pytest.StashKey[list[pytest.Item]]()
 PASSED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
 CONDITIONS = pytest.StashKey[dict[str, Any]]()
+# Runs in the app's image: the releases of Python and of every package.
+READ_RELEASES = """
+import json, platform
+from importlib.metadata import distributions
+releases = {package.name.lower(): package.version for package in distributions()}
+print(json.dumps({"python": platform.python_version()} | releases))
+"""
 
 
 def claim_of(module: ModuleType) -> Claim:
@@ -34,51 +41,65 @@ def claim_of(module: ModuleType) -> Claim:
 
 
 class VerdictItem(pytest.Item):
-    """The last item of a claim: passes if every test of the claim passed and the verdict is the recorded one."""
+    """The last item of a claim. It passes if every test of the claim passed and the verdict is the recorded verdict."""
 
     def runtest(self) -> None:
-        """Concludes, and records or compares."""
+        """Concludes; then records the verdict (`make claims`) or compares it with the record (`make test`)."""
         module: Any = self.getparent(pytest.Module)
         claim = claim_of(module.obj)
         undone = [item.name for item in module.stash[TESTS] if not item.stash.get(PASSED, False)]
         if undone:
             pytest.fail(f"{claim.id} has no verdict: {', '.join(undone)} did not pass", pytrace=False)
-        conclusion: Conclusion = module.obj.conclude(module.stash[FOUND])
-        record = claims.read(claim.id)
-        if not self.config.option.record:
-            known = record["verdict"] if record else "nothing"
-            if known != conclusion.verdict:
-                pytest.fail(
-                    f"{claim.id} is recorded as {known!r}, and now {conclusion.verdict!r}: {conclusion.evidence} "
-                    f"If that is right: make claims ONLY={claim.id}",
-                    pytrace=False,
-                )
-            return
-        tests = [*dict.fromkeys(getattr(item, "originalname", item.name) for item in module.stash[TESTS]), *claim.also]
-        claims.write(
-            {
-                "id": claim.id,
-                "says": claim.says,
-                "verdict": conclusion.verdict,
-                "evidence": conclusion.evidence,
-                "file": str(self.path.relative_to(ROOT)),
-                "tests": tests,
-                "date": datetime.date.today().isoformat(),
-                "seconds": round(time.monotonic() - module.stash[BEGAN], 1),
-                "conditions": conditions(self.config),
-                "tables": [table._asdict() for table in conclusion.tables],
-                "found": module.stash[FOUND],
-            }
-        )
-        was = f" (was: {record['verdict']})" if record and record["verdict"] != conclusion.verdict else ""
-        done = claims.progress(claim.id)
+        conclusion: Conclusion = module.obj.conclude(module.stash[FINDING])
+        previous = claims.read(claim.id)
+        if self.config.option.record:
+            claims.write(self.build_record(claim, conclusion))
+            self.announce(claim, conclusion, previous)
+        else:
+            compare_with_record(claim, conclusion, previous)
+
+    def build_record(self, claim: Claim, conclusion: Conclusion) -> dict[str, Any]:
+        """What docs/claims/<id>.json holds."""
+        module: Any = self.getparent(pytest.Module)
+        own_tests = dict.fromkeys(getattr(item, "originalname", item.name) for item in module.stash[TESTS])
+        return {
+            "id": claim.id,
+            "says": claim.says,
+            "verdict": conclusion.verdict,
+            "evidence": conclusion.evidence,
+            "file": str(self.path.relative_to(ROOT)),
+            "tests": [*own_tests, *claim.also],
+            "date": datetime.date.today().isoformat(),
+            "seconds": round(time.monotonic() - module.stash[BEGAN], 1),
+            "conditions": read_conditions(self.config),
+            "tables": [table._asdict() for table in conclusion.tables],
+            "found": module.stash[FINDING],
+        }
+
+    def announce(self, claim: Claim, conclusion: Conclusion, previous: dict[str, Any] | None) -> None:
+        """Prints the verdict, and how far the run of `make claims` is."""
+        changed = previous and previous["verdict"] != conclusion.verdict
+        before = f" (was: {previous['verdict']})" if previous and changed else ""
+        progress = claims.progress(claim.id)
+        line = f"\nclaims: {claim.id} {conclusion.verdict}{before}. {conclusion.evidence} {progress}".rstrip()
         capture: Any = self.config.pluginmanager.get_plugin("capturemanager")
         with capture.global_and_fixture_disabled():
-            print(f"\nclaims: {claim.id} {conclusion.verdict}{was}. {conclusion.evidence} {done}".rstrip(), flush=True)
+            print(line, flush=True)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Where the item stands."""
+        """The name of the item in reports."""
         return self.path, None, f"{self.path.stem}::verdict"
+
+
+def compare_with_record(claim: Claim, conclusion: Conclusion, record: dict[str, Any] | None) -> None:
+    """Fails where the verdict is not the recorded verdict."""
+    recorded = record["verdict"] if record else "nothing"
+    if recorded != conclusion.verdict:
+        pytest.fail(
+            f"{claim.id} is recorded as {recorded!r}, and now {conclusion.verdict!r}: {conclusion.evidence} "
+            f"If that is right: make claims ONLY={claim.id}",
+            pytrace=False,
+        )
 
 
 class ClaimModule(pytest.Module):
@@ -86,7 +107,7 @@ class ClaimModule(pytest.Module):
 
     def collect(self) -> Iterator[Any]:
         """The file's own tests and the verdict."""
-        self.stash[FOUND] = {}
+        self.stash[FINDING] = {}
         yield from super().collect()
         yield VerdictItem.from_parent(self, name="verdict")
 
@@ -98,7 +119,7 @@ def pytest_pycollect_makemodule(module_path: Any, parent: Any) -> pytest.Module 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Knows each claim's tests before a user's choice leaves any out; a claim with a long test has a long verdict."""
+    """Notes each claim's tests before the user's choice leaves any out. A claim with a long test has a long verdict."""
     for item in items:
         module = item.getparent(pytest.Module)
         if isinstance(module, ClaimModule):
@@ -108,13 +129,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         module = item.getparent(pytest.Module)
         tests = module.stash[TESTS] if module and isinstance(item, VerdictItem) else []
-        if any(one.get_closest_marker(LONG) for one in tests):
+        if any(test.get_closest_marker(LONG) for test in tests):
             item.add_marker(LONG)
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Notes what passed."""
+    """Notes which tests passed."""
     outcome: Any = yield
     report = outcome.get_result()
     module = item.getparent(pytest.Module)
@@ -127,46 +148,42 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="module")
 def finding(request: pytest.FixtureRequest) -> Finding:
-    """What the tests of this claim have found so far."""
-    return request.node.stash[FOUND]
+    """What the tests of this claim have measured so far."""
+    return request.node.stash[FINDING]
 
 
 @pytest.fixture(scope="session")
 def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
-    """A stack of its own with the probes' container, and what they have measured in this run."""
+    """A stack of its own with the probe container. It keeps its measurements for the whole run."""
     remove_leftovers()
-    one = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
+    stack = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
     try:
-        one.start_proxies()
-        yield one
+        stack.start_proxies()
+        yield stack
     finally:
-        one.stop()
+        stack.stop()
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[SingleServers]:
-    """Servers by themselves, without proxies."""
-    one = SingleServers()
+    """Starts application servers without a proxy."""
+    starter = SingleServers()
     try:
-        yield one
+        yield starter
     finally:
-        one.stop()
+        starter.remove_all()
 
 
-def conditions(config: pytest.Config) -> dict[str, Any]:
-    """Where and with what a claim was measured: asked of the images once a run."""
+def read_conditions(config: pytest.Config) -> dict[str, Any]:
+    """The machine, and the releases of the images, read once a run."""
     if CONDITIONS in config.stash:
         return config.stash[CONDITIONS]
-    code = (
-        "import json, platform; from importlib.metadata import distributions as d; "
-        "print(json.dumps({'python': platform.python_version()} | {x.name.lower(): x.version for x in d()}))"
-    )
-    run = ("run", "--rm", "--network", "none", "--entrypoint")
-    inside = json.loads(docker(*run, "python3", f"{IMAGES}-app", "-c", code))
+    image = f"{IMAGES}-app"
+    releases = json.loads(run_once(image, "-c", READ_RELEASES, entrypoint="python3", network_mode="none"))
+    releases |= dict(pin.partition("==")[::2] for pin in claims.pins())
     lines = (ROOT / "requirements/app.in").read_text().splitlines()
-    wanted = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
-    inside |= dict(pin.partition("==")[::2] for pin in claims.pins())
-    versions = {name: inside[name] for name in wanted} | {name: proxy_version(name) for name in PROXIES}
+    names = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
+    versions = {name: releases[name] for name in names} | {name: proxy_version(name) for name in PROXIES}
     config.stash[CONDITIONS] = {
         "versions": versions,
         "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, {engine.describe()}",

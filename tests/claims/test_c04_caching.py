@@ -1,4 +1,4 @@
-"""C04: the web server controls caching: what is kept, for whom, and what never is."""
+"""C04: the web server controls caching: what it keeps, for which client, and what it never keeps."""
 
 import contextlib
 import json
@@ -15,9 +15,10 @@ import pytest
 from stack import proxies
 from stack.proxies import CACHE
 from stack.waiting import wait_until
-from tests.claims import Claim, Conclusion, Finding, stock
-from tests.claims.duties import lacks
-from tests.support.engine import docker
+from tests.claims import Claim, Conclusion, Finding, Verdict
+from tests.claims.support.containers import stop
+from tests.claims.support.duties import lacks
+from tests.claims.support.stock_proxies import run_stock_proxy
 from tests.support.stack import PROXIES, StackUnderTest, spoken_versions
 
 CLAIM = Claim("C04", "The web server controls caching")
@@ -25,7 +26,7 @@ CLAIM = Claim("C04", "The web server controls caching")
 
 @pytest.fixture(autouse=True)
 def app(stack: StackUnderTest) -> None:
-    """Any server will do."""
+    """Any server will do, because the proxy has the cache."""
     stack.serve("granian", "asgi")
 
 
@@ -40,12 +41,13 @@ def fresh(kind: str) -> str:
     return f"/cache/{kind}?{uuid.uuid4().hex}"
 
 
-def did(answer: niquests.Response) -> str:
-    """What the cache did, from the header of RFC 9211: `hit`, `fwd=miss` …"""
+def cache_status(answer: niquests.Response) -> str:
+    """What the cache did (RFC 9211): `hit`, `fwd=miss`, …"""
     return answer.headers["cache-status"].partition("; ")[2]
 
 
-def page(answer: niquests.Response) -> dict[str, Any]:
+def read_page(answer: niquests.Response) -> dict[str, Any]:
+    """The page of a reply, whose status must be 200."""
     assert answer.status_code == 200
     return answer.json()
 
@@ -54,10 +56,10 @@ def test_a_public_page_is_made_once(stack: StackUnderTest, proxy: str, version: 
     path = fresh("public")
     first = stack.get(proxy, path, version)
     again = [stack.get(proxy, path, version) for _ in range(5)]
-    assert did(first) == "fwd=miss" and {did(one) for one in again} == {"hit"}
-    assert all(page(one) == page(first) for one in again)
+    assert cache_status(first) == "fwd=miss" and {cache_status(answer) for answer in again} == {"hit"}
+    assert all(read_page(answer) == read_page(first) for answer in again)
     other = stack.get(proxy, fresh("public"), version)
-    assert did(other) == "fwd=miss" and page(other) != page(first), "another query is another page"
+    assert cache_status(other) == "fwd=miss" and read_page(other) != read_page(first), "another query is another page"
     finding.setdefault("made", {}).setdefault(proxy, {})[version] = "once for 6 requests"
 
 
@@ -68,19 +70,21 @@ PERSONAL = {
 }
 
 
-@pytest.mark.parametrize("who", PERSONAL)
+@pytest.mark.parametrize("user", PERSONAL)
 @pytest.mark.parametrize("kind", ["public", "unmarked", "private"])
 def test_what_is_personal_is_never_kept(
-    stack: StackUnderTest, proxy: str, kind: str, who: str, finding: Finding
+    stack: StackUnderTest, proxy: str, kind: str, user: str, finding: Finding
 ) -> None:
-    path, headers = fresh(kind), PERSONAL[who]
+    path, headers = fresh(kind), PERSONAL[user]
     (value,) = headers.values()
-    mine = stack.get(proxy, path, headers=headers)
-    assert did(mine) == "fwd=bypass" and page(mine)["for"] == value
+    own = stack.get(proxy, path, headers=headers)
+    assert cache_status(own) == "fwd=bypass" and read_page(own)["for"] == value
     stranger = stack.get(proxy, path)
-    assert did(stranger) == "fwd=miss" and page(stranger)["for"] == "", "one user's page was given to another"
-    mine = stack.get(proxy, path, headers=headers)
-    assert did(mine) == "fwd=bypass" and page(mine)["for"] == value, "a user was given the page of another"
+    assert cache_status(stranger) == "fwd=miss" and read_page(stranger)["for"] == "", (
+        "one user's page was given to another"
+    )
+    own = stack.get(proxy, path, headers=headers)
+    assert cache_status(own) == "fwd=bypass" and read_page(own)["for"] == value, "a user was given the page of another"
     finding["personal"] = finding.get("personal", 0) + 1
 
 
@@ -88,8 +92,8 @@ def test_what_is_personal_is_never_kept(
 def test_what_is_not_marked_public_is_never_kept(stack: StackUnderTest, proxy: str, kind: str) -> None:
     path = fresh(kind)
     first, second = stack.get(proxy, path), stack.get(proxy, path)
-    assert (did(first), did(second)) == ("fwd=miss", "fwd=miss")
-    assert page(first) != page(second)
+    assert (cache_status(first), cache_status(second)) == ("fwd=miss", "fwd=miss")
+    assert read_page(first) != read_page(second)
 
 
 def test_a_page_outside_the_caches_paths_is_never_asked_for_there(stack: StackUnderTest, proxy: str) -> None:
@@ -100,23 +104,23 @@ def test_languages_are_kept_apart(stack: StackUnderTest, proxy: str) -> None:
     path = fresh("vary")
     for language, expected in (("pt", "fwd=miss"), ("de", "fwd=miss"), ("pt", "hit"), ("de", "hit")):
         answer = stack.get(proxy, path, headers={"Accept-Language": language})
-        assert (did(answer), page(answer)["language"]) == (expected, language)
+        assert (cache_status(answer), read_page(answer)["language"]) == (expected, language)
 
 
 def test_names_of_the_site_are_kept_apart(stack: StackUnderTest, proxy: str) -> None:
-    # An application may put the name, and the port, into its links.
+    # An application may put the name and the port of the site into its links.
     path = fresh("public")
-    pages = [
+    answers = [
         stack.raw(proxy, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         for host in ("localhost", "127.0.0.1", "localhost:1234")
     ]
-    assert all(b"fwd=miss" in one for one in pages)
+    assert all(b"fwd=miss" in answer for answer in answers)
 
 
-def together(ask: Any, count: int = 8) -> set[str]:
-    """The different pages that so many clients get who ask at the same time."""
+def collect_pages(ask: Any, count: int = 8) -> set[str]:
+    """The different pages that `count` clients get that ask at the same time."""
     with ThreadPoolExecutor(count) as pool:
-        return {json.dumps(one) for one in pool.map(lambda _: ask(), range(count))}
+        return {json.dumps(page) for page in pool.map(lambda _: ask(), range(count))}
 
 
 def test_many_who_ask_at_once_share_one_page(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
@@ -124,28 +128,28 @@ def test_many_who_ask_at_once_share_one_page(stack: StackUnderTest, proxy: str, 
 
     def ask() -> Any:
         with stack.new_session(proxy) as session:
-            return page(session.get(path, timeout=20))
+            return read_page(session.get(path, timeout=20))
 
-    assert len(together(ask)) == 1
+    assert len(collect_pages(ask)) == 1
     finding.setdefault("together", {})[proxy] = "once for 8 clients"
 
 
 def test_an_old_page_is_served_while_the_app_is_away(stack: StackUnderTest, proxy: str, finding: Finding) -> None:
     path = fresh("brief")
     kept = stack.get(proxy, path)
-    assert did(kept) == "fwd=miss"
-    docker("stop", stack.app())
+    assert cache_status(kept) == "fwd=miss"
+    stop(stack.app())
     stack.serving = None
     assert stack.get(proxy, fresh("brief")).status_code in (502, 503, 504), "the app is still there"
-    until = time.monotonic() + 3  # three times its second
-    seen = set()
+    until = time.monotonic() + 3  # the page is fresh for one second
+    statuses = set()
     while time.monotonic() < until:
         answer = stack.get(proxy, path)
-        assert page(answer) == page(kept)
-        seen.add(did(answer))
-    assert any("stale" in one or "updating" in one for one in seen), seen
+        assert read_page(answer) == read_page(kept)
+        statuses.add(cache_status(answer))
+    assert any("stale" in status or "updating" in status for status in statuses), statuses
     stack.serve("granian", "asgi")
-    assert wait_until(lambda: page(stack.get(proxy, path)) != page(kept)), "it is never made anew"
+    assert wait_until(lambda: read_page(stack.get(proxy, path)) != read_page(kept)), "the page is never made anew"
     finding.setdefault("away", {})[proxy] = "the old page"
 
 
@@ -164,26 +168,26 @@ LEAKY = """
 def test_a_stock_cache_gives_one_users_page_to_the_next(
     stack: StackUnderTest, finding: Finding, tmp_path: Path
 ) -> None:
-    with stock.proxy(stack, "nginx", LEAKY, tmp_path) as one:
-        connection = HTTPConnection(one.address, 8080, timeout=20)
+    with run_stock_proxy(stack, "nginx", LEAKY, tmp_path) as nginx:
+        connection = HTTPConnection(nginx.address, 8080, timeout=20)
         for headers in PERSONAL.values():
-            path, seen = fresh("unmarked"), []
+            path, users = fresh("unmarked"), []
             for sent in (headers, {}):
                 connection.request("GET", path, headers=sent)
-                seen.append(json.load(connection.getresponse())["for"])
-            assert seen == [*headers.values()] * 2
+                users.append(json.load(connection.getresponse())["for"])
+            assert users == [*headers.values()] * 2
         connection.close()
 
-        # Nor do those who ask together share a page.
+        # Clients that ask at the same time do not share a page either.
         path = fresh("public") + "&pause=500"
 
         def ask() -> Any:
-            client = HTTPConnection(one.address, 8080, timeout=20)
+            client = HTTPConnection(nginx.address, 8080, timeout=20)
             client.request("GET", path)
             with contextlib.closing(client):
                 return json.load(client.getresponse())
 
-        assert len(together(ask)) > 1
+        assert len(collect_pages(ask)) > 1
     finding["stock"] = "leaks"
 
 
@@ -192,18 +196,19 @@ def test_a_proxy_without_a_cache_asks_every_time(
     stack: StackUnderTest, proxy: str, finding: Finding, tmp_path: Path
 ) -> None:
     path = fresh("public")
-    assert page(stack.get(proxy, path)) != page(stack.get(proxy, path))
+    assert read_page(stack.get(proxy, path)) != read_page(stack.get(proxy, path))
     assert lacks(stack, proxy, CACHE, tmp_path)
     finding.setdefault("without", {})[proxy] = proxies.lack(proxy, CACHE)
 
 
-def conclude(found: Finding) -> Conclusion:
-    """Holds if every proxy has a cache that keeps what is public; with a limit where some have none here."""
-    have = [proxy for proxy in PROXIES if len(found["made"].get(proxy, {})) == len(spoken_versions(proxy))]
-    without = found.get("without", {})
+def conclude(finding: Finding) -> Conclusion:
+    """Holds if every proxy has a cache that keeps public pages; with a limit where a proxy has no cache here."""
+    caching = [proxy for proxy in PROXIES if len(finding["made"].get(proxy, {})) == len(spoken_versions(proxy))]
+    without = finding.get("without", {})
+    verdict: Verdict = "never was" if not caching else "holds with a limit" if without else "holds"
     evidence = (
-        f"{', '.join(have)}: a public page is made {found['together'][have[0]]} who ask together, and is still served "
-        f"while the app is away; none of {found['personal']} personal replies was kept, where a stock cache gave each "
-        "to the next client. " + "".join(f"{proxy}: {why}. " for proxy, why in without.items())
+        f"{', '.join(caching)}: a public page is made {finding['together'][caching[0]]} who ask together, and is still "
+        f"served while the app is away; none of {finding['personal']} personal replies was kept, where a stock cache "
+        "gave each to the next client. " + "".join(f"{proxy}: {reason}. " for proxy, reason in without.items())
     ).strip()
-    return Conclusion("never was" if not have else "holds with a limit" if without else "holds", evidence)
+    return Conclusion(verdict, evidence)

@@ -1,4 +1,4 @@
-"""C10: the server turns the request into native objects; are they the same ones?"""
+"""C10: the server turns a request into native objects. Are the objects the same on every server?"""
 
 import ast
 import json
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from apps import serve
-from tests.claims import Claim, Conclusion, Finding, Table, single_server
-from tests.claims.single_server import SingleServers
-from tests.support.engine import docker
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict
+from tests.claims.support.server_starter import APPS, SingleServers
+from tests.support.engine import inspect
 from tests.support.stack import StackUnderTest
 
 CLAIM = Claim(
@@ -31,20 +31,23 @@ REQUIRED = {
     "wsgi": {"REQUEST_METHOD", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"}
     | {f"wsgi.{key}" for key in WSGI_KEYS},
 }
-OBJECTS = {"wsgi.input", "wsgi.errors"}  # any type with the right methods
+OBJECTS = {"wsgi.input", "wsgi.errors"}  # may be of any type that has the right methods
 SAME = ("method", "path", "root_path", "query", "scheme", "http_version")
 
 
-def masked(key: str, kind: str, value: str, own: dict[str, str]) -> str:
-    """A value without what no two runs share: addresses, ports, and the names of objects."""
+def mask(key: str, kind: str, value: str, names: dict[str, str]) -> str:
+    """A value without what differs between runs: addresses, ports, and the names of objects.
+
+    `names`: texts of this run, and what stands for them.
+    """
     if key == "headers":
         return "with `x_under`" if "x_under" in value else "without `x_under`"
     if key == "asgi":
         return f"spec {ast.literal_eval(value).get('spec_version', 'unnamed')}"
     if value.startswith("<") or len(value) > 200 or (key == "REMOTE_PORT" and value != "'0'"):
         return kind
-    for known, name in own.items():
-        value = value.replace(known, name)
+    for text, name in names.items():
+        value = value.replace(text, name)
     value = re.sub(r"(?<=peer', )('?)\d+", r"\1port", value)
     return f"`{value}`" + (f" ({kind})" if value.isdigit() else "")
 
@@ -54,16 +57,16 @@ def test_every_server_hands_over_the_request_and_each_in_its_own_words(
     servers: SingleServers, finding: Finding
 ) -> None:
     for server, interface in serve.pairs():
-        with servers.serving(server, interface, single_server.PROBES / f"raw_{interface}.py") as one:
-            seen = json.loads(one.raw(REQUEST).partition(b"\r\n\r\n")[2])
-            own = {one.container[:12]: "its host name", one.address: "its address"}
-            gateway = docker("inspect", "--format", "{{.NetworkSettings.Gateway}}", one.container)
+        with servers.serving(server, interface, APPS / interface / "native_objects.py") as single:
+            values = json.loads(single.raw(REQUEST).partition(b"\r\n\r\n")[2])
+            names = {single.container[:12]: "its host name", single.address: "its address"}
+            gateway = inspect(single.container)["NetworkSettings"]["Gateway"]
         key, path = PATH[interface]
-        assert seen[key][1] == path, "the path is decoded, as each interface demands"
-        words = {}
-        for name, (kind, value) in sorted(seen.items()):
-            words[name] = [kind, masked(name, kind, value, own | {gateway: "peer"})]
-        finding.setdefault("raw", {}).setdefault(interface, {})[server] = words
+        assert values[key][1] == path, "the path is decoded, as each interface demands"
+        masked_values = {}
+        for name, (kind, value) in sorted(values.items()):
+            masked_values[name] = [kind, mask(name, kind, value, names | {gateway: "peer"})]
+        finding.setdefault("raw", {}).setdefault(interface, {})[server] = masked_values
 
 
 @pytest.mark.long
@@ -72,74 +75,100 @@ def test_through_the_gateway_they_are_the_same_request(stack: StackUnderTest, fi
     for server, interface in serve.pairs():
         stack.serve(server, interface)
         answer = stack.get("nginx", "/request/caf%C3%A9%20x?a=1&b=%20+c", headers={"X-MiXed": "One"}).json()
-        said = {key: answer[key] for key in SAME} | {"client": answer["client"][0]}
-        said["headers"] = {
+        request = {key: answer[key] for key in SAME} | {"client": answer["client"][0]}
+        request["headers"] = {
             key: value for key, value in answer["headers"].items() if key in ("host", "x-mixed", "x-forwarded-proto")
         }
-        assert said["client"] == stack.gateway() and said["headers"]["x-mixed"] == "One"
-        said["client"], said["headers"]["host"] = "the real one", said["headers"]["host"].partition(":")[0]
-        finding.setdefault("gateway", {})[f"{server} {interface}"] = said
+        assert request["client"] == stack.gateway() and request["headers"]["x-mixed"] == "One"
+        request["client"], request["headers"]["host"] = "the real one", request["headers"]["host"].partition(":")[0]
+        finding.setdefault("gateway", {})[f"{server} {interface}"] = request
         types = {key: kind for key, kind in answer["native"].items() if key in REQUIRED[interface] - OBJECTS}
         finding.setdefault("types", {}).setdefault(interface, {})[server] = types
 
 
-def differing(servers: dict[str, dict[str, Any]]) -> list[str]:
-    """The keys that not all servers hand over alike."""
+def find_differing_keys(servers: dict[str, dict[str, Any]]) -> list[str]:
+    """The keys whose values differ between servers."""
     keys = sorted({key for words in servers.values() for key in words})
     return [key for key in keys if len({json.dumps(words.get(key)) for words in servers.values()}) > 1]
 
 
-def conclude(found: Finding) -> Conclusion:
-    """Holds if every server hands over what its interface requires; with a limit where the objects are not alike."""
-    raw, tables = found["raw"], []
-    missing = {
-        f"{server} ({interface}): {', '.join(sorted(REQUIRED[interface] - set(words)))}"
+def conclude(finding: Finding) -> Conclusion:
+    """Holds if every server hands over what its interface requires; with a limit where the objects differ."""
+    missing, odd_types = find_missing(finding["raw"]), find_odd_types(finding["types"])
+    alike = len({json.dumps(request, sort_keys=True) for request in finding["gateway"].values()}) == 1
+    verdict: Verdict
+    if missing or not alike:
+        verdict = "never was"
+    elif any(find_differing_keys(servers) for servers in finding["raw"].values()):
+        verdict = "holds with a limit"
+    else:
+        verdict = "holds"
+    evidence = write_evidence(finding["raw"], missing, alike, odd_types)
+    return Conclusion(verdict, evidence, tuple(make_table(*item) for item in finding["raw"].items()))
+
+
+def find_missing(raw: dict[str, Any]) -> set[str]:
+    """The servers that leave out a key that their interface requires, with the keys."""
+    return {
+        f"{server} ({interface}): {', '.join(sorted(REQUIRED[interface] - set(values)))}"
         for interface, servers in raw.items()
-        for server, words in servers.items()
-        if REQUIRED[interface] - set(words)
+        for server, values in servers.items()
+        if REQUIRED[interface] - set(values)
     }
-    counts = {}
-    for interface, servers in raw.items():
-        odd = differing(servers)
-        every = {key for words in servers.values() for key in words}
-        counts[interface] = (len(odd), len(every))
-        rows = [[f"`{key}`", *(servers[s][key][1] if key in servers[s] else "–" for s in servers)] for key in odd]
-        title = f"What differs in the {'scope' if interface == 'asgi' else 'environ'} of one request, by server"
-        note = (
-            f"Asked directly, from a peer that each server is told to trust, with `X-Forwarded-For: {FORWARDED[0]}` "
-            f"and `X-Forwarded-Proto: {FORWARDED[1]}`; no gateway. `peer`: the connection's address. –: no such key. "
-            f"The other {len(every) - len(odd)} keys are the same on all."
-        )
-        tables.append(Table(title, ["key", *servers], rows, note))
-    alike = len({json.dumps(said, sort_keys=True) for said in found["gateway"].values()}) == 1
-    odd_types = [
-        f"{key} ({', '.join(f'{kind} on {server}' for server, kind in kinds.items() if kind != usual)})"
-        for servers in found["types"].values()
-        for key in sorted({key for types in servers.values() for key in types})
-        for kinds in [{server: types.get(key, "missing") for server, types in servers.items()}]
-        for usual in [Counter(kinds.values()).most_common(1)[0][0]]
-        if len(set(kinds.values())) > 1
-    ]
-    believes = [
+
+
+def find_odd_types(types: dict[str, Any]) -> list[str]:
+    """The keys whose type is not the same on every server, with the servers that differ from most."""
+    odd_types = []
+    for servers in types.values():
+        for key in sorted({key for kinds in servers.values() for key in kinds}):
+            kinds = {server: own.get(key, "missing") for server, own in servers.items()}
+            usual = Counter(kinds.values()).most_common(1)[0][0]
+            different = [f"{kind} on {server}" for server, kind in kinds.items() if kind != usual]
+            odd_types += [f"{key} ({', '.join(different)})"] if different else []
+    return odd_types
+
+
+def find_believing(raw: dict[str, Any]) -> list[str]:
+    """The servers that take the client's address from X-Forwarded-For, where the peer is trusted."""
+    return [
         f"{server} ({interface})"
         for interface, servers in raw.items()
-        for server, words in servers.items()
-        if FORWARDED[0] in words["client" if interface == "asgi" else "REMOTE_ADDR"][1]
+        for server, values in servers.items()
+        if FORWARDED[0] in values["client" if interface == "asgi" else "REMOTE_ADDR"][1]
     ]
-    evidence = (
+
+
+def count_keys(servers: dict[str, Any]) -> tuple[int, int]:
+    """How many keys differ between servers, and how many keys there are."""
+    return len(find_differing_keys(servers)), len({key for values in servers.values() for key in values})
+
+
+def write_evidence(raw: dict[str, Any], missing: set[str], alike: bool, odd_types: list[str]) -> str:
+    """What differs in the objects, and what the stack's gateway makes of the differences."""
+    counts = {interface: count_keys(servers) for interface, servers in raw.items()}
+    return (
         f"All {sum(map(len, raw.values()))} pairs of server and interface hand over an object"
         + (f", {len(missing)} of them without what is required ({'; '.join(sorted(missing))})" if missing else "")
         + f", but of {counts['asgi'][1]} scope keys {counts['asgi'][0]} differ from server to server, and of "
         f"{counts['wsgi'][1]} environ keys {counts['wsgi'][0]}: who the client is, the scheme, types of ports. "
-        f"The client's real address comes from {', '.join(believes) or 'none'} only. "
+        f"The client's real address comes from {', '.join(find_believing(raw)) or 'none'} only. "
         f"Behind NGINX, with this stack's gateway, the request is {'the same' if alike else 'not the same'} on all"
         + (f", but for the type of {', '.join(odd_types)}." if odd_types else ".")
     )
-    verdict = (
-        "never was"
-        if missing or not alike
-        else "holds with a limit"
-        if any(differing(servers) for servers in raw.values())
-        else "holds"
+
+
+def make_table(interface: str, servers: dict[str, Any]) -> Table:
+    """The keys of one interface that differ, by server."""
+    differing, total = count_keys(servers)
+    rows = [
+        [f"`{key}`", *(servers[server][key][1] if key in servers[server] else "–" for server in servers)]
+        for key in find_differing_keys(servers)
+    ]
+    title = f"What differs in the {'scope' if interface == 'asgi' else 'environ'} of one request, by server"
+    note = (
+        f"Asked directly, from a peer that each server is told to trust, with `X-Forwarded-For: {FORWARDED[0]}` "
+        f"and `X-Forwarded-Proto: {FORWARDED[1]}`; no gateway. `peer`: the connection's address. –: no such key. "
+        f"The other {total - differing} keys are the same on all."
     )
-    return Conclusion(verdict, evidence, tuple(tables))  # type: ignore[arg-type]
+    return Table(title, ["key", *servers], rows, note)

@@ -1,4 +1,4 @@
-"""C14: WSGI is `app(environ, start_response)`, `wsgiref` its reference, and its validator the judge of both sides."""
+"""C14: WSGI is `app(environ, start_response)`. The validator of its reference, `wsgiref`, judges both sides."""
 
 import contextlib
 import http.client
@@ -16,8 +16,10 @@ from apps import serve
 from apps.examples import ref
 from stack import ROOT
 from stack.waiting import wait_until
-from tests.claims import Claim, Conclusion, Finding, Table, single_server
-from tests.claims.single_server import SingleServer, SingleServers
+from tests.claims import Claim, Conclusion, Finding, Table
+from tests.claims.support.server_scripts import find_servers
+from tests.claims.support.server_starter import APPS, EXAMPLES, SingleServers
+from tests.claims.support.single_server import SingleServer
 from tests.support.stack import free_port
 from tests.test_apps import application
 
@@ -43,8 +45,8 @@ REQUESTS: tuple[tuple[str, str, bytes | None], ...] = (
 )
 
 
-def ask(app: Any) -> httpx.Response:
-    """One GET in process."""
+def get_in_process(app: Any) -> httpx.Response:
+    """Sends one GET to an application in this process."""
     with httpx.Client(transport=httpx.WSGITransport(app), base_url="http://app") as client:
         return client.get("/")
 
@@ -52,26 +54,26 @@ def ask(app: Any) -> httpx.Response:
 @pytest.mark.parametrize("wrong", WRONG)
 def test_the_judge_refuses_what_the_standard_forbids(wrong: str, finding: Finding) -> None:
     with pytest.raises(AssertionError):
-        ask(validator(WRONG[wrong]))
+        get_in_process(validator(WRONG[wrong]))
     finding.setdefault("refused", []).append(wrong)
 
 
 @pytest.mark.parametrize("name", [*serve.apps("wsgi"), "ref"])
 def test_the_judge_accepts_every_application_here(name: str, finding: Finding) -> None:
-    assert ask(validator(ref.app if name == "ref" else application("wsgi", name))).status_code == 200
+    assert get_in_process(validator(ref.app if name == "ref" else application("wsgi", name))).status_code == 200
     finding.setdefault("accepted", []).append(name)
 
 
 @pytest.mark.parametrize("name", ["ref", "ref_environ"])
-def test_the_reference_server_runs_the_documents_example(name: str, finding: Finding) -> None:
-    """A real process of this Python; the second version prints what it was handed."""
+def test_the_reference_server_runs_the_talks_example(name: str, finding: Finding) -> None:
+    """The example runs in a process of its own. The second version prints the `environ` that it was handed."""
     port = free_port()
-    command = [sys.executable, str(single_server.EXAMPLES / f"{name}.py")]
+    command = [sys.executable, str(EXAMPLES / f"{name}.py")]
     with subprocess.Popen(
         command, cwd=ROOT, env={"PORT": str(port)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
-            answer = wait_until(lambda: knock(port), 30)
+            answer = wait_until(lambda: get_status_and_body(port), 30)
             assert process.poll() is None and answer == (200, "text/plain", b"Hello world!")
         finally:
             process.kill()
@@ -84,8 +86,8 @@ def test_the_reference_server_runs_the_documents_example(name: str, finding: Fin
     finding.setdefault("served", []).append(name)
 
 
-def knock(port: int) -> tuple[int, str | None, bytes] | None:
-    """Status, content type and body of a GET, once something listens."""
+def get_status_and_body(port: int) -> tuple[int, str | None, bytes] | None:
+    """Status, content type and body of a GET; None while nothing listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/", headers={"X-Probe": "1"})
@@ -99,37 +101,40 @@ def knock(port: int) -> tuple[int, str | None, bytes] | None:
 
 @pytest.mark.long
 def test_the_judge_sits_between_every_server_and_an_application(servers: SingleServers, finding: Finding) -> None:
-    for server in single_server.with_interface("wsgi"):
-        with servers.serving(server, "wsgi", single_server.PROBES / "judged.py") as one:
-            heard: dict[str, list[str]] = {}
+    for server in find_servers("wsgi"):
+        with servers.serving(server, "wsgi", APPS / "wsgi" / "validated.py") as single:
+            objections: dict[str, list[str]] = {}
             for method, path, body in REQUESTS:
-                before = len(objections(one))
+                before = len(read_objections(single))
                 with contextlib.suppress(OSError):
-                    one.request(method, path, body)
-                for words in objections(one)[before:]:
-                    heard.setdefault(words, []).append(f"{method} {path}")
-            finding.setdefault("objections", {})[server] = heard
+                    single.request(method, path, body)
+                for objection in read_objections(single)[before:]:
+                    objections.setdefault(objection, []).append(f"{method} {path}")
+            finding.setdefault("objections", {})[server] = objections
 
 
-def objections(one: SingleServer) -> list[str]:
-    """What the judge has said so far, without the names of objects."""
-    said = [json.loads(line.partition("JUDGED ")[2]) for line in one.logs().splitlines() if "JUDGED " in line]
-    return [re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "…", words) for words in said]
-
-
-def conclude(found: Finding) -> Conclusion:
-    """Holds if the judge accepts every application and every server; with a limit where it objects to a server."""
-    guilty = {server: heard for server, heard in found["objections"].items() if heard}
-    rows = [
-        [server, f"`{words}`", ", ".join(dict.fromkeys(requests))]
-        for server, heard in guilty.items()
-        for words, requests in heard.items()
+def read_objections(server: SingleServer) -> list[str]:
+    """The objections of the validator so far, without the names of objects."""
+    objections = [
+        json.loads(line.partition("OBJECTION ")[2]) for line in server.logs().splitlines() if "OBJECTION " in line
     ]
+    return [re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "…", objection) for objection in objections]
+
+
+def conclude(finding: Finding) -> Conclusion:
+    """Holds if the validator accepts every application and server; with a limit where it objects to a server."""
+    objected = {server: objections for server, objections in finding["objections"].items() if objections}
+    rows = [
+        [server, f"`{objection}`", ", ".join(dict.fromkeys(requests))]
+        for server, objections in objected.items()
+        for objection, requests in objections.items()
+    ]
+    accepted = len(finding["accepted"])
     evidence = (
-        f"`wsgiref.validate` accepts {len(found['accepted'])} of {len(found['accepted'])} applications here (control: "
-        f"it refuses {len(found['refused'])} of {len(WRONG)} wrong ones); the reference server runs both examples. "
-        f"Between application and server it objects to {len(guilty)} of {len(found['objections'])} servers"
-        + (f": {', '.join(guilty)}." if guilty else ".")
+        f"`wsgiref.validate` accepts {accepted} of {accepted} applications here (control: "
+        f"it refuses {len(finding['refused'])} of {len(WRONG)} wrong ones); the reference server runs both examples. "
+        f"Between application and server it objects to {len(objected)} of {len(finding['objections'])} servers"
+        + (f": {', '.join(objected)}." if objected else ".")
     )
     tables = (Table("What the judge of WSGI says about servers", ["server", "objection", "to"], rows),) if rows else ()
-    return Conclusion("holds with a limit" if guilty else "holds", evidence, tables)
+    return Conclusion("holds with a limit" if objected else "holds", evidence, tables)

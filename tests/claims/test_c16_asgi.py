@@ -1,13 +1,17 @@
-"""C16: ASGI is needed because WSGI is one call and one response; is that so for WebSocket, and for events?"""
+"""C16: ASGI is needed because WSGI is one call and one response. Is that so for WebSocket, and for events?"""
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.claims import Claim, Conclusion, Finding, Table, listeners, single_server
-from tests.claims.single_server import SingleServer, SingleServers
+from tests.claims import Claim, Conclusion, Finding, Table, Verdict
+from tests.claims.support.event_listeners import hold_listeners
+from tests.claims.support.server_scripts import find_servers
+from tests.claims.support.server_starter import SingleServers
+from tests.claims.support.single_server import SingleServer
 
 CLAIM = Claim(
     "C16",
@@ -20,34 +24,36 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 THREADS = 2
-EVENTS, PAUSE = 8, 0.15
+LISTENERS = 24
+EVENTS, PAUSE = 8, 0.15  # events of a stream, and the seconds between them
+LATE = (EVENTS - 1) * PAUSE / 2  # a stream whose first event comes less than this before its last was held back
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
 def test_what_stays_open_on_every_server(servers: SingleServers, interface: str, finding: Finding) -> None:
-    """A WebSocket; a stream of events, as they happen; and a crowd of listeners, with one worker of two threads."""
-    for server in single_server.with_interface(interface):
-        with servers.serving(server, interface, THREADS=str(THREADS)) as one:
-            status = one.status(UPGRADE)
+    """One worker of two threads gets a WebSocket, a stream of events, and many listeners at once."""
+    for server in find_servers(interface):
+        with servers.serving(server, interface, THREADS=str(THREADS)) as single:
+            status = single.status(UPGRADE)
             if status == 101:
-                assert asyncio.run(echoes(f"ws://{one.address}:8000/ws"))
+                assert asyncio.run(does_echo(f"ws://{single.address}:8000/ws"))
             finding.setdefault("upgrade", {}).setdefault(interface, {})[server] = status
-            finding.setdefault("ahead", {}).setdefault(interface, {})[server] = ahead(one)
-            crowd = listeners.crowd(one, 24, "/events/600?pause=100")
+            finding.setdefault("ahead", {}).setdefault(interface, {})[server] = measure_lead(single)
+            crowd = hold_listeners(single, LISTENERS, "/events/600?pause=100")
             finding.setdefault("crowd", {}).setdefault(interface, {})[server] = crowd
 
 
-async def echoes(url: str) -> bool:
-    """Whether a WebSocket brings back what was sent."""
+async def does_echo(url: str) -> bool:
+    """Whether a WebSocket sends a message back."""
     async with connect(url, compression=None) as websocket:
         await websocket.send("olá")
         return await asyncio.wait_for(websocket.recv(), 10) == "olá"
 
 
-def ahead(one: SingleServer) -> float:
-    """How many seconds before the last event the first one came."""
-    connection = one.connection()
+def measure_lead(server: SingleServer) -> float:
+    """How many seconds before the last event the first event came."""
+    connection = server.connection()
     connection.request("GET", f"/events/{EVENTS}?pause={PAUSE * 1000:.0f}")
     answer = connection.getresponse()
     assert answer.readline() == b"id: 0\n"
@@ -57,36 +63,56 @@ def ahead(one: SingleServer) -> float:
     return round(time.monotonic() - first, 2)
 
 
-def conclude(found: Finding) -> Conclusion:
-    """Holds if ASGI alone keeps calls open; with a limit where server-sent events do on WSGI."""
-    upgrade, ahead_of, crowd = found["upgrade"], found["ahead"], found["crowd"]
+def conclude(finding: Finding) -> Conclusion:
+    """Holds if only ASGI keeps calls open; with a limit where WSGI servers send events as they happen."""
+    upgrade = finding["upgrade"]
     only_asgi = set(upgrade["asgi"].values()) == {101} and 101 not in upgrade["wsgi"].values()
-    late = (EVENTS - 1) * PAUSE / 2
-    streams = [server for server, seconds in ahead_of["wsgi"].items() if seconds > late]
-    number = len(crowd["wsgi"])
-    held = {interface: [crowd[interface][server]["held"] for server in crowd[interface]] for interface in crowd}
-    held["wsgi"] = [crowd["wsgi"][server]["held"] for server in streams] or [0]
-    waits = [server for server in streams if crowd["wsgi"][server]["next"] is None]
+    verdict: Verdict = (
+        "never was" if not only_asgi else "holds with a limit" if find_streaming_wsgi(finding) else "holds"
+    )
+    return Conclusion(verdict, write_evidence(finding), (make_table(finding),))
+
+
+def find_streaming_wsgi(finding: Finding) -> list[str]:
+    """The WSGI servers that send events as they happen."""
+    return [server for server, seconds in finding["ahead"]["wsgi"].items() if seconds > LATE]
+
+
+def write_evidence(finding: Finding) -> str:
+    """On which servers WebSockets work, and how many listeners a server holds."""
+    upgrade, crowd = finding["upgrade"], finding["crowd"]
+    streaming = find_streaming_wsgi(finding)
+    held_by_asgi = [listeners["held"] for listeners in crowd["asgi"].values()]
+    held_by_wsgi = [crowd["wsgi"][server]["held"] for server in streaming] or [0]
+    waiting = [server for server in streaming if crowd["wsgi"][server]["next"] is None]
+    return (
+        f"WebSocket works on {list(upgrade['asgi'].values()).count(101)} of {len(upgrade['asgi'])} ASGI servers and on "
+        f"{list(upgrade['wsgi'].values()).count(101)} of {len(upgrade['wsgi'])} WSGI ones. Server-sent events come as "
+        f"they happen on {len(streaming)} of {len(crowd['wsgi'])} WSGI servers, at a price: of {LISTENERS} listeners "
+        f"at one worker with {THREADS} threads they hold {min(held_by_wsgi)} to {max(held_by_wsgi)}, and the next "
+        f"client waits on {len(waiting)} of {len(streaming)}; ASGI servers hold {min(held_by_asgi)}."
+    )
+
+
+def make_table(finding: Finding) -> Table:
+    """What stays open, by server."""
+    upgrade, ahead, crowd = finding["upgrade"], finding["ahead"], finding["crowd"]
     rows = [
         [
             f"{server} {interface}",
             "yes" if upgrade[interface][server] == 101 else f"no ({upgrade[interface][server]})",
-            "yes" if ahead_of[interface][server] > late else "no, all at the end",
-            "all" if crowd[interface][server]["held"] == 24 else str(crowd[interface][server]["held"]),
-            "–" if not crowd[interface][server]["held"] else "at once" if crowd[interface][server]["next"] else "waits",
+            "yes" if ahead[interface][server] > LATE else "no, all at the end",
+            *listener_cells(crowd[interface][server]),
         ]
         for interface in ("asgi", "wsgi")
         for server in upgrade[interface]
     ]
-    evidence = (
-        f"WebSocket works on {list(upgrade['asgi'].values()).count(101)} of {len(upgrade['asgi'])} ASGI servers and on "
-        f"{list(upgrade['wsgi'].values()).count(101)} of {len(upgrade['wsgi'])} WSGI ones. Server-sent events come as "
-        f"they happen on {len(streams)} of {number} WSGI servers, at a price: of 24 listeners at one worker "
-        f"with {THREADS} threads they hold {min(held['wsgi'])} to {max(held['wsgi'])}, and the next client waits on "
-        f"{len(waits)} of {len(streams)}; ASGI servers hold {min(held['asgi'])}."
-    )
-    columns = ["server", "WebSocket", "events as they happen", "listeners held, of 24", "the next client"]
+    columns = ["server", "WebSocket", "events as they happen", f"listeners held, of {LISTENERS}", "the next client"]
     note = f"One worker, {THREADS} threads where the server's script takes a number; asked without a proxy."
-    verdict = "never was" if not only_asgi else "holds with a limit" if streams else "holds"
-    table = Table("What stays open on which server", columns, rows, note)
-    return Conclusion(verdict, evidence, (table,))  # type: ignore[arg-type]
+    return Table("What stays open on which server", columns, rows, note)
+
+
+def listener_cells(listeners: dict[str, Any]) -> list[str]:
+    """How many listeners a server holds, and what happens to the next client."""
+    held = "all" if listeners["held"] == LISTENERS else str(listeners["held"])
+    return [held, "–" if not listeners["held"] else "at once" if listeners["next"] else "waits"]

@@ -14,7 +14,7 @@ from apps import contract, serve
 from apps.examples import aref, aref_mid, ref, ref_mid
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding
-from tests.claims.single_server import SingleServers
+from tests.claims.support.server_starter import SingleServers
 from tests.test_apps import application, asgi_sender, wsgi_sender
 
 CLAIM = Claim(
@@ -25,7 +25,7 @@ PAUSE = 0.05
 
 
 class Notes:
-    """A client that keeps what it is told."""
+    """A client of the middleware that keeps the measurements."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, float, list[str]]] = []
@@ -35,8 +35,8 @@ class Notes:
         self.taken.append((metric_name, timing, tags))
 
 
-def wrapped(interface: str, name: str, notes: Notes) -> contract.Send:
-    """A client of an application of the stack with the middleware around it."""
+def wrap(interface: str, name: str, notes: Notes) -> contract.Send:
+    """A contract client of an application of the stack, with the middleware around the application."""
     app = application(interface, name)
     if interface == "asgi":
         return asgi_sender(TimingMiddleware(app, client=notes))
@@ -48,16 +48,16 @@ def wrapped(interface: str, name: str, notes: Notes) -> contract.Send:
 )
 def test_an_application_keeps_the_contract_inside_the_middleware(interface: str, name: str, finding: Finding) -> None:
     notes = Notes()
-    faults = contract.verify(wrapped(interface, name, notes))
+    faults = contract.verify(wrap(interface, name, notes))
     assert len(notes.taken) == 2 * len(contract.CHECKS), "wall and CPU time of every request were measured"
     finding.setdefault("contract", {})[f"{interface} {name}"] = faults
 
 
 @pytest.mark.parametrize("interface", serve.INTERFACES)
 def test_a_streamed_reply_is_timed_to_its_end(interface: str, finding: Finding) -> None:
-    """Its pieces are made after the application has returned (WSGI): the measurement must not end there."""
+    """WSGI makes the pieces after the application has returned. The measurement must go on until the last piece."""
     notes = Notes()
-    wrapped(interface, "bare", notes)(contract.Check("stream", "GET", f"/stream/4?pause={PAUSE * 1000:.0f}"))
+    wrap(interface, "bare", notes)(contract.Check("stream", "GET", f"/stream/4?pause={PAUSE * 1000:.0f}"))
     (wall,) = [timing for _, timing, tags in notes.taken if "time:wall" in tags]
     assert wall >= 4 * PAUSE * 0.99
     finding.setdefault("stream", {})[interface] = round(wall, 2)
@@ -80,45 +80,43 @@ def test_what_the_middleware_says_of_an_application_that_fails() -> None:
 def test_the_wrapped_example_is_the_same_application() -> None:
     assert aref_mid.app.app is aref.app and ref_mid.app.app is ref.app
 
-    async def both() -> list[httpx.Response]:
-        found = []
+    async def ask_both() -> list[httpx.Response]:
+        answers = []
         for app in (aref.app, aref_mid.app):
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
-                found.append(await client.get("/"))
-        return found
+                answers.append(await client.get("/"))
+        return answers
 
-    bare, timed = asyncio.run(both())
+    bare, timed = asyncio.run(ask_both())
     assert (bare.status_code, bare.headers, bare.content) == (timed.status_code, timed.headers, timed.content)
 
 
 @pytest.mark.parametrize("name", ["aref_mid", "ref_mid"])
-def test_the_documents_example_prints_metric_timing_and_tags(
-    servers: SingleServers, name: str, finding: Finding
-) -> None:
-    """On the server that it starts itself, in the application's image."""
-    with servers.script("python3", "-m", f"apps.examples.{name}") as one:
+def test_the_talks_example_prints_metric_timing_and_tags(servers: SingleServers, name: str, finding: Finding) -> None:
+    """The example runs on the server that it starts itself, in the application's image."""
+    with servers.script("python3", "-m", f"apps.examples.{name}") as single:
         began = time.monotonic()
-        status, kind, body = one.ask_inside("/a/b")
+        status, kind, body = single.get_inside("/a/b")
         took = time.monotonic() - began
-        said = wait_until(lambda: (found := MEASURED.findall(one.logs())) and len(found) == 2 and found)
+        measurements = wait_until(lambda: (lines := MEASURED.findall(single.logs())) and len(lines) == 2 and lines)
     words = "Ola mundo :)" if name == "aref_mid" else "Hello world!"
     assert (status, kind, body) == (200, "text/plain", words)
-    assert [(path, code, method, clock) for path, _, code, method, clock in said] == [
+    assert [(path, code, method, clock) for path, _, code, method, clock in measurements] == [
         ("a.b", "200", "GET", "wall"),
         ("a.b", "200", "GET", "cpu"),
     ]
-    assert 0 < float(said[0][1]) <= took
-    finding.setdefault("printed", {})[name] = f"unnamed.a.b {said[0][1]} ['http_status:200', …]"
+    assert 0 < float(measurements[0][1]) <= took
+    finding.setdefault("printed", {})[name] = f"unnamed.a.b {measurements[0][1]} ['http_status:200', …]"
 
 
-def conclude(found: Finding) -> Conclusion:
-    """Holds if the contract holds inside the middleware, for every application, and both examples print."""
-    kept = [name for name, faults in found["contract"].items() if not faults]
-    holds = len(kept) == len(found["contract"]) and set(found["printed"]) == {"aref_mid", "ref_mid"}
+def conclude(finding: Finding) -> Conclusion:
+    """Holds if every application keeps the contract inside the middleware, and both examples print."""
+    kept = [name for name, faults in finding["contract"].items() if not faults]
+    holds = len(kept) == len(finding["contract"]) and set(finding["printed"]) == {"aref_mid", "ref_mid"}
     evidence = (
-        f"With the timing middleware around them {len(kept)} of {len(found['contract'])} applications keep all "
+        f"With the timing middleware around them {len(kept)} of {len(finding['contract'])} applications keep all "
         f"{len(contract.CHECKS)} checks of the contract: timing-asgi on ASGI, thirty lines of our own on WSGI. The "
-        f"example under Uvicorn prints `{found['printed'].get('aref_mid')}`, and its WSGI twin the same. A stream of "
-        f"{4 * PAUSE} s is timed to its end on both."
+        f"example under Uvicorn prints `{finding['printed'].get('aref_mid')}`, and the WSGI example the same. "
+        f"A stream of {4 * PAUSE} s is timed to its end on both."
     )
     return Conclusion("holds" if holds else "never was", evidence)

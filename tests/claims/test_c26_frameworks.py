@@ -9,8 +9,9 @@ import pytest
 from apps import contract, serve
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
-from tests.claims.matrix import CELLS, matrix_cell, named, websocket_fault
-from tests.support.engine import docker
+from tests.claims.support import containers
+from tests.claims.support.contract_matrix import CELLS, check_cell, find_websocket_fault, list_named_differences
+from tests.support.engine import exec_in, remove
 from tests.support.stack import DEFAULT_PROXIES, PROXIES, StackUnderTest
 
 CLAIM = Claim(
@@ -19,7 +20,7 @@ CLAIM = Claim(
     "Quart and BlackSheep speak ASGI",
     also=("test_a_wsgi_application_keeps_the_contract", "test_an_asgi_application_keeps_the_contract"),
 )
-DOCUMENTED = {
+TALK = {
     "bottle": ["wsgi"],
     "django": ["wsgi", "asgi"],
     "flask": ["wsgi", "asgi"],
@@ -29,17 +30,21 @@ DOCUMENTED = {
     "quart": ["asgi"],
     "blacksheep": ["asgi"],
 }
+# Names as the projects write them, where capitalizing is not enough.
 NAMES = {"fastapi": "FastAPI", "blacksheep": "BlackSheep"}
 ADAPTED = "asgi through a2wsgi"
+CALL_BOTH_INTERFACES = Path(__file__).parent / "support/call_both_interfaces.py"  # runs in the app's container
 OWN = "its own server"
 
 
 def test_every_framework_is_called_both_ways(stack: StackUnderTest, finding: Finding) -> None:
     stack.serve("granian", "asgi")
-    answers = json.loads(stack.in_app((Path(__file__).parent / "both_ways.py").read_text()))
-    assert answers.keys() == DOCUMENTED.keys(), "a framework of the documents has no application here, or another has"
-    finding["both ways"] = answers
-    # Controls: each way of calling reaches an application, and an application that is not spoken to rightly fails.
+    answers = json.loads(stack.in_app(CALL_BOTH_INTERFACES.read_text()))
+    assert answers.keys() == TALK.keys(), (
+        "a framework of the talk has no application here, or an application has another framework"
+    )
+    finding["by both interfaces"] = answers
+    # Controls: each call reaches an application of its own interface, and fails on an application of the other.
     assert [answers["bottle"]["wsgi"], answers["starlette"]["asgi"]] == ["", ""]
     assert answers["bottle"]["asgi"] and answers["starlette"]["wsgi"]
 
@@ -47,29 +52,27 @@ def test_every_framework_is_called_both_ways(stack: StackUnderTest, finding: Fin
 @pytest.fixture
 def native(stack: StackUnderTest) -> Iterator[StackUnderTest]:
     """Tornado's own handlers on Tornado's own server, in the app's place behind the proxies."""
-    for one in stack.compose.containers("app", include_stopped=True):
-        docker("rm", "--force", one)
+    remove(*stack.compose.containers("app", include_stopped=True))
     stack.serving = None
     stack.choose_server("tornado", "wsgi", "bare")
-    template = "{{(index .IPAM.Config 0).Subnet}}"
-    subnet = docker("network", "inspect", f"{stack.compose.project}_backend", "--format", template)
-    given = ("--env", "WORKERS=2", "--env", f"FORWARDED_ALLOW_IPS={subnet}")
+    subnet = containers.read_subnet(f"{stack.compose.project}_backend")
+    environment = ("--env", "WORKERS=2", "--env", f"FORWARDED_ALLOW_IPS={subnet}")
     command = ("python3", "-m", "apps.tornado_native")
-    stack.compose.run("run", "--detach", "--no-deps", "--use-aliases", *given, "app", *command)
+    stack.compose.run("run", "--detach", "--no-deps", "--use-aliases", *environment, "app", *command)
     try:
         stack.wait_for_app()
         stack.wait_for_proxies(PROXIES)
         yield stack
     finally:
-        docker("rm", "--force", stack.app())
+        remove(stack.app())
 
 
 def test_tornados_own_handlers_answer_on_tornados_own_server(native: StackUnderTest, finding: Finding) -> None:
     for proxy in DEFAULT_PROXIES:
         assert contract.verify(native.sender(proxy, "1.1")) == {}
-        assert websocket_fault(native, proxy) == ""
-        seen = native.get(proxy, "/request").json()
-        assert (seen["client"][0], seen["scheme"], seen["interface"]) == (native.gateway(), "https", "none")
+        assert find_websocket_fault(native, proxy) == ""
+        request = native.get(proxy, "/request").json()
+        assert (request["client"][0], request["scheme"], request["interface"]) == (native.gateway(), "https", "none")
     finding.setdefault("matrix", {}).setdefault("tornado", {})[OWN] = []
 
 
@@ -80,21 +83,21 @@ def test_a_flask_application_fails_on_an_asgi_server_and_answers_through_an_adap
     stack.serve("uvicorn", "wsgi", "flask")
     adapted = stack.get("nginx", "/").status_code
     start = "uvicorn --host 127.0.0.1 --port 8001 --interface asgi3 --lifespan off apps.wsgi.flask:site"
-    ask = (
+    read_status = (
         "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8001, timeout=10); c.request('GET', '/'); "
         "print(c.getresponse().status)"
     )
     try:
-        docker("exec", "--detach", stack.app(), *start.split())
+        containers.exec_in_background(stack.app(), *start.split())
 
-        def asked() -> str:
-            said = docker("exec", stack.app(), "python3", "-c", ask, check=False)
-            return said if said.isdigit() else ""
+        def ask_itself() -> str:
+            status = exec_in(stack.app(), "python3", "-c", read_status, check=False)
+            return status if status.isdigit() else ""
 
-        itself = wait_until(asked, 60)
+        itself = wait_until(ask_itself, 60)
     finally:
         stack.serving = None
-    assert (adapted, itself) == (200, "500"), "the claim's row says how Flask fails"
+    assert (adapted, itself) == (200, "500"), "the claim's row describes how Flask fails"
     finding["flask on uvicorn"] = {"as ASGI": int(itself), "through a2wsgi": adapted}
 
 
@@ -104,71 +107,79 @@ def test_a_framework_answers_alike_on_every_server(
     stack: StackUnderTest, finding: Finding, cell: tuple[str, str, str]
 ) -> None:
     server, interface, app = cell
-    faults = matrix_cell(stack, *cell)
-    assert faults.keys() - named(*cell) == set(), faults
-    assert named(*cell) - faults.keys() == set(), "upstream has mended these: take them out of contract.DIFFERENCES"
+    faults, named = check_cell(stack, *cell), list_named_differences(*cell)
+    assert faults.keys() - named == set(), faults
+    assert named - faults.keys() == set(), "upstream has mended these: take them out of contract.DIFFERENCES"
     finding.setdefault("matrix", {}).setdefault(app, {})[f"{server} {interface}"] = sorted(faults)
 
 
-def title(framework: str) -> str:
+def write_name(framework: str) -> str:
     """A framework's name as its project writes it."""
     return NAMES.get(framework, framework.capitalize())
 
 
-def conclude(found: Finding) -> Conclusion:
-    """Holds if every framework answers on the interfaces that the documents give it, and on no other."""
-    both = found["both ways"]
-    measured = {name: [way for way in ("wsgi", "asgi") if both[name][way] == ""] for name in DOCUMENTED}
-    wrong = [name for name in DOCUMENTED if measured[name] != DOCUMENTED[name]]
-    verdict: Verdict = (
-        "holds" if not wrong else "holds with a limit" if len(wrong) < len(DOCUMENTED) / 2 else "never was"
-    )
-    said = []
+def conclude(finding: Finding) -> Conclusion:
+    """Holds if every framework answers on the interfaces that the talk gives it, and on no other."""
+    measured = find_interfaces(finding)
+    wrong = [name for name in TALK if measured[name] != TALK[name]]
+    verdict: Verdict = "holds" if not wrong else "holds with a limit" if len(wrong) < len(TALK) / 2 else "never was"
+    tables = (make_interfaces_table(finding, measured), make_matrix_table(finding))
+    return Conclusion(verdict, write_evidence(finding, measured, wrong), tables)
+
+
+def find_interfaces(finding: Finding) -> dict[str, list[str]]:
+    """By framework: the interfaces on which its own application object answers."""
+    answers = finding["by both interfaces"]
+    return {name: [interface for interface in ("wsgi", "asgi") if answers[name][interface] == ""] for name in TALK}
+
+
+def write_evidence(finding: Finding, measured: dict[str, list[str]], wrong: list[str]) -> str:
+    """Which frameworks differ from the talk, and how alike the servers are."""
+    differing = []
     for name in wrong:
-        has = " and ".join(way.upper() for way in measured[name]) or "neither"
-        adapted = "asgi" not in measured[name] and both[name][ADAPTED] == ""
-        said.append(f"{title(name)} has {has}{' (ASGI through a2wsgi only)' if adapted else ''}")
-    cells = [cell for row in found["matrix"].values() for cell in row.values()]
-    evidence = (
-        f"Called both ways, {len(DOCUMENTED) - len(wrong)} of {len(DOCUMENTED)} frameworks answer as the table says"
-        f"{'; ' + ', '.join(said) if said else ''}. Of {len(cells)} cells of server and application, "
+        interfaces = " and ".join(interface.upper() for interface in measured[name]) or "neither"
+        adapted = "asgi" not in measured[name] and finding["by both interfaces"][name][ADAPTED] == ""
+        differing.append(f"{write_name(name)} has {interfaces}{' (ASGI through a2wsgi only)' if adapted else ''}")
+    cells = [cell for row in finding["matrix"].values() for cell in row.values()]
+    flask = finding["flask on uvicorn"]
+    return (
+        f"Called on both interfaces, {len(TALK) - len(wrong)} of {len(TALK)} frameworks answer as the table says"
+        f"{'; ' + ', '.join(differing) if differing else ''}. Of {len(cells)} cells of server and application, "
         f"{cells.count([])} answer the whole contract alike, and the rest differ by name."
-    )
-    flask = found["flask on uvicorn"]
-    evidence += (
         f" A Flask application on Uvicorn answers {flask['as ASGI']} as ASGI, {flask['through a2wsgi']} through a2wsgi."
     )
-    return Conclusion(verdict, evidence, (interfaces(found, measured), matrix(found)))
 
 
-def interfaces(found: Finding, measured: dict[str, list[str]]) -> Table:
-    """What the documents give each framework, and what it has."""
+def make_interfaces_table(finding: Finding, measured: dict[str, list[str]]) -> Table:
+    """The interfaces that the talk gives each framework, and those that it has."""
     rows = []
-    for name, documented in DOCUMENTED.items():
-        answers = found["both ways"][name]
-        row = [title(name)]
-        for way in ("wsgi", "asgi"):
-            mark = "✓" if way in measured[name] else "–"
-            changed = (way in measured[name]) != (way in documented)
-            row.append(f"**{mark}** (documents: {'✓' if way in documented else '–'})" if changed else mark)
+    for name, in_talk in TALK.items():
+        answers = finding["by both interfaces"][name]
+        row = [write_name(name)]
+        for interface in ("wsgi", "asgi"):
+            mark = "✓" if interface in measured[name] else "–"
+            changed = (interface in measured[name]) != (interface in in_talk)
+            row.append(f"**{mark}** (talk: {'✓' if interface in in_talk else '–'})" if changed else mark)
         row.append("" if "asgi" in measured[name] else "✓" if answers[ADAPTED] == "" else "–")
-        row.append("; ".join(f"{way.upper()}: `{answers[way]}`" for way in ("wsgi", "asgi") if answers[way]))
-        rows.append(row)
+        failures = [
+            f"{interface.upper()}: `{answers[interface]}`" for interface in ("wsgi", "asgi") if answers[interface]
+        ]
+        rows.append([*row, "; ".join(failures)])
     note = (
         "Every application object of a framework is called as a WSGI and as an ASGI server would; bold where the "
-        "documents say otherwise. Tornado hosts other people's WSGI applications (the matrix below)."
+        "talk says otherwise. Tornado hosts other people's WSGI applications (the matrix below)."
     )
     return Table("Interfaces", ["framework", "WSGI", "ASGI", "ASGI through a2wsgi", "what else it says"], rows, note)
 
 
-def matrix(found: Finding) -> Table:
+def make_matrix_table(finding: Finding) -> Table:
     """The full matrix: rows are applications, columns servers."""
     columns = [f"{server} {interface}" for server, interface in sorted(serve.pairs(), key=lambda pair: pair[::-1])]
     rows = []
-    for app in ["bare", *DOCUMENTED]:
-        cells = found["matrix"].get(app, {})
-        said = {one: ", ".join(differing) or "✓" for one, differing in cells.items()}
-        rows.append([title(app), *(said.get(one, "–") for one in [*columns, OWN])])
+    for app in ["bare", *TALK]:
+        cells = finding["matrix"].get(app, {})
+        texts = {server: ", ".join(differing) or "✓" for server, differing in cells.items()}
+        rows.append([write_name(app), *(texts.get(server, "–") for server in [*columns, OWN])])
     note = (
         "✓: the whole contract, and on ASGI a WebSocket, answered the same through NGINX. Otherwise the checks "
         "that differ, strictly ([servers.md](servers.md) has the reasons). –: the framework has not that interface. "

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping
-from functools import cache
+from threading import local
 from typing import Any
 
 import docker as docker_py
@@ -13,11 +13,18 @@ from stack.compose import LABEL
 TIMEOUT = 180  # seconds that one call to the engine may take
 CONFLICT = 409  # the status of a removal that another process has begun
 
+CLIENTS = local()
 
-@cache
+
 def client() -> docker_py.DockerClient:
-    """The one client of this process. It speaks the newest API version that the engine and docker-py share."""
-    return docker_py.from_env(version="auto", timeout=TIMEOUT)
+    """The client of this thread. It speaks the newest API version that the engine and docker-py share.
+
+    Threads must not share a client. docker-py puts the connection of a running `exec` back into the client's pool, so
+    another thread would send its request into the stream of the `exec`, and would wait for ever.
+    """
+    if not hasattr(CLIENTS, "client"):
+        CLIENTS.client = docker_py.from_env(version="auto", timeout=TIMEOUT)
+    return CLIENTS.client
 
 
 def docker(*arguments: str, check: bool = True) -> str:

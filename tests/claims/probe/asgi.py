@@ -1,4 +1,4 @@
-"""The ASGI application that the probes ask: each path shows what one feature needs. WSGI's twin: wsgi.py."""
+"""The ASGI application that the probe asks: each path shows one feature. The same for WSGI: wsgi.py."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ _meeting: list[asyncio.Event] = []
 
 
 async def body_of(receive: Any) -> bytes:
-    """The whole request body."""
+    """Reads the request body to its end."""
     body = b""
     while (event := await receive())["type"] == "http.request":
         body += event.get("body", b"")
@@ -20,48 +20,51 @@ async def body_of(receive: Any) -> bytes:
     return body
 
 
-async def answer(send: Any, body: bytes, kind: bytes = b"text/plain") -> None:
-    """A reply in one piece, its length announced."""
+async def reply(send: Any, body: bytes, kind: bytes = b"text/plain") -> None:
+    """Sends a reply in one piece, with its length announced."""
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 async def hints(scope: Any, send: Any) -> None:
-    """103 before 200: by the extension's name; Gunicorn has a name of its own and does not announce it."""
+    """Sends 103 before 200, by the name of the ASGI extension.
+
+    Gunicorn has another name for the event and does not announce it.
+    """
     if "http.response.early_hint" in scope.get("extensions", {}):
         await send({"type": "http.response.early_hint", "links": [LINK]})
     else:
-        with contextlib.suppress(Exception):  # no server has to know it
+        with contextlib.suppress(Exception):  # a server may refuse the event
             await send({"type": "http.response.informational", "status": 103, "headers": [(b"link", LINK)]})
-    await answer(send, b"hinted")
+    await reply(send, b"hinted")
 
 
 async def trailers(scope: Any, send: Any) -> None:
-    """A header after the body, where the server says that it can."""
-    can = "http.response.trailers" in scope.get("extensions", {})
-    headers = [(b"content-type", b"text/plain"), *([(b"trailer", b"x-sum")] if can else [])]
-    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": can})
+    """Sends a header after the body, where the server announces that extension."""
+    has_trailers = "http.response.trailers" in scope.get("extensions", {})
+    headers = [(b"content-type", b"text/plain"), *([(b"trailer", b"x-sum")] if has_trailers else [])]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": has_trailers})
     await send({"type": "http.response.body", "body": b"trailed"})
-    if can:
+    if has_trailers:
         await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"7")], "more_trailers": False})
 
 
 async def events(send: Any) -> None:
-    """Each event is made when the client has acknowledged the one before, by a datagram: see client.py."""
+    """Makes each event when the client has acknowledged the event before, by a datagram: http1.ask_events."""
     headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     acknowledged = 0
-    with socket.socket(type=socket.SOCK_DGRAM) as ear:
-        ear.bind(("", 0))
-        ear.settimeout(3)
-        place = f"{socket.gethostbyname(socket.gethostname())} {ear.getsockname()[1]}"
+    with socket.socket(type=socket.SOCK_DGRAM) as acknowledgements:
+        acknowledgements.bind(("", 0))
+        acknowledgements.settimeout(3)
+        place = f"{socket.gethostbyname(socket.gethostname())} {acknowledgements.getsockname()[1]}"
         for number in range(EVENTS):
             await send(
                 {"type": "http.response.body", "body": f"data: {place} {number}\n\n".encode(), "more_body": True}
             )
             try:
-                await asyncio.get_running_loop().run_in_executor(None, ear.recv, 10)
+                await asyncio.get_running_loop().run_in_executor(None, acknowledgements.recv, 10)
             except TimeoutError:
                 break
             acknowledged += 1
@@ -69,23 +72,23 @@ async def events(send: Any) -> None:
 
 
 async def meet(send: Any) -> None:
-    """Says `met` if another request came while this one waited: two at once on one connection."""
+    """Answers `met` if another request came while this request waited, else `alone`."""
     if _meeting:
         _meeting.pop().set()
-        await answer(send, b"met")
+        await reply(send, b"met")
         return
     event = asyncio.Event()
     _meeting.append(event)
     try:
         await asyncio.wait_for(event.wait(), 2)
-        await answer(send, b"met")
+        await reply(send, b"met")
     except TimeoutError:
         _meeting.clear()
-        await answer(send, b"alone")
+        await reply(send, b"alone")
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
-    """Answers one request."""
+    """Answers a request by its path."""
     path, query = scope["path"], scope["query_string"]
     if path == "/hints":
         await hints(scope, send)
@@ -101,11 +104,11 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     elif path == "/echo":
-        await answer(send, b"" if query == b"unread" else await body_of(receive), b"application/octet-stream")
+        await reply(send, b"" if query == b"unread" else await body_of(receive), b"application/octet-stream")
     elif path == "/header":
-        await answer(send, dict(scope["headers"]).get(b"x-long", b""))
+        await reply(send, dict(scope["headers"]).get(b"x-long", b""))
     else:
-        await answer(send, b"asgi " + query)
+        await reply(send, b"asgi " + query)
 
 
 async def websocket(receive: Any, send: Any) -> None:
@@ -117,14 +120,14 @@ async def websocket(receive: Any, send: Any) -> None:
 
 
 async def lifespan(receive: Any, send: Any) -> None:
-    """Nothing to open or close."""
+    """Confirms start-up and shutdown. There is nothing to open or close."""
     while (event := await receive())["type"] != "lifespan.shutdown":
         await send({"type": f"{event['type']}.complete"})
     await send({"type": "lifespan.shutdown.complete"})
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Hands each kind of connection to its function."""
+    """Passes each type of scope to its function."""
     if scope["type"] == "http":
         await http(scope, receive, send)
     else:

@@ -1,4 +1,4 @@
-"""The WSGI application that the probes ask: each path shows what one feature needs. ASGI's twin: asgi.py."""
+"""The WSGI application that the probe asks: each path shows one feature. The same for ASGI: asgi.py."""
 
 import socket
 import threading
@@ -13,16 +13,16 @@ _meeting = threading.Barrier(2)
 
 
 def events() -> Iterator[bytes]:
-    """Each event is made when the client has acknowledged the one before, by a datagram: see client.py."""
+    """Makes each event when the client has acknowledged the event before, by a datagram: http1.ask_events."""
     acknowledged = 0
-    with socket.socket(type=socket.SOCK_DGRAM) as ear:
-        ear.bind(("", 0))
-        ear.settimeout(3)
-        place = f"{socket.gethostbyname(socket.gethostname())} {ear.getsockname()[1]}"
+    with socket.socket(type=socket.SOCK_DGRAM) as acknowledgements:
+        acknowledgements.bind(("", 0))
+        acknowledgements.settimeout(3)
+        place = f"{socket.gethostbyname(socket.gethostname())} {acknowledgements.getsockname()[1]}"
         for number in range(EVENTS):
             yield f"data: {place} {number}\n\n".encode()
             try:
-                ear.recv(10)
+                acknowledgements.recv(10)
             except TimeoutError:
                 break
             acknowledged += 1
@@ -30,7 +30,7 @@ def events() -> Iterator[bytes]:
 
 
 def meet() -> bytes:
-    """Says `met` if another request came while this one waited: two at once on one connection."""
+    """Answers `met` if another request came while this request waited, else `alone`."""
     try:
         _meeting.wait(2)
     except threading.BrokenBarrierError:
@@ -40,7 +40,7 @@ def meet() -> bytes:
 
 
 def body_of(environ: dict[str, Any]) -> bytes:
-    """The whole request body."""
+    """Reads the request body to its end."""
     length = environ.get("CONTENT_LENGTH")
     if length:
         return environ["wsgi.input"].read(int(length))
@@ -48,7 +48,7 @@ def body_of(environ: dict[str, Any]) -> bytes:
 
 
 def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answers one request."""
+    """Answers a request by its path."""
     path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
     if path == "/events":
         headers = [("content-type", "text/event-stream"), ("x-accel-buffering", "no"), ("cache-control", "no-cache")]
@@ -59,10 +59,10 @@ def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return iter((b"one ", b"two"))
     if path == "/trailers":
         start_response("200 OK", [("content-type", "text/plain")])
-        if "gunicorn.http2.send_trailers" in environ:  # Gunicorn's own name; PEP 3333 has none
+        if "gunicorn.http2.send_trailers" in environ:  # Gunicorn's own name, because PEP 3333 has no trailers
             environ["gunicorn.http2.send_trailers"]([("x-sum", "7")])
         return [b"trailed"]
-    if path == "/hints" and "wsgi.early_hints" in environ:  # Gunicorn's own name, too
+    if path == "/hints" and "wsgi.early_hints" in environ:  # Gunicorn's own name, because PEP 3333 has no early hints
         environ["wsgi.early_hints"]([("Link", LINK)])
     if path == "/meet":
         body = meet()
@@ -76,4 +76,4 @@ def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [body]
 
 
-app = gateway.Wsgi(plain)  # it knows which servers decode a chunked body
+app = gateway.Wsgi(plain)  # the gateway has the list of servers that decode a chunked body

@@ -1,6 +1,7 @@
-"""A WSGI application that says what reaches it; on an ASGI server, through a2wsgi.
+"""A WSGI application that logs what reaches it. An ASGI server runs it through a2wsgi.
 
-`/pieces` reads a body in two parts, `/leave` streams for three seconds; all else is the stack's plain application.
+`/pieces` reads a body in two parts. `/leave` streams for three seconds. All other paths are those of the stack's plain
+application.
 """
 
 import os
@@ -17,7 +18,7 @@ PIECES = 60
 
 
 def leave() -> Iterator[bytes]:
-    """A piece every 50 ms; says how many were taken before the reply was closed."""
+    """Yields a piece every 50 ms; logs how many the server took before it closed the reply."""
     taken = 0
     try:
         for taken in range(1, PIECES + 1):  # noqa: B007
@@ -28,16 +29,16 @@ def leave() -> Iterator[bytes]:
 
 
 def native(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answers one request."""
+    """Answers a request by its path."""
     if environ["PATH_INFO"] == "/leave":
         start_response("200 OK", [("content-type", "text/plain")])
         return leave()
     if environ["PATH_INFO"] == "/pieces":
-        some = len(environ["wsgi.input"].read(FIRST))
-        print(f"THROUGH got {some}", flush=True)
+        first = len(environ["wsgi.input"].read(FIRST))
+        print(f"THROUGH got {first}", flush=True)
         rest = len(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]) - FIRST))
         start_response("200 OK", [("content-type", "text/plain")])
-        return [str(some + rest).encode()]
+        return [str(first + rest).encode()]
     environ["wsgi.input_terminated"] = True
     return plain(environ, start_response)
 

@@ -1,7 +1,7 @@
-"""An ASGI application that says what reaches it; on a WSGI server, through a2wsgi.
+"""An ASGI application that logs what reaches it. A WSGI server runs it through a2wsgi.
 
-`/pieces` reads a body as it comes, `/leave` streams for three seconds or until it hears that the client left; all else
-is the stack's plain application.
+`/pieces` reads a body as it comes. `/leave` streams for three seconds, or until the server reports that the client has
+left. All other paths are those of the stack's plain application.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ PIECES = 60
 
 
 async def leave(receive: Any, send: Any) -> None:
-    """A piece every 50 ms, to the end or to the client's; says how many there were."""
+    """Sends a piece every 50 ms until the last piece, or until the client leaves; logs how many it sent."""
 
-    async def gone() -> None:
+    async def wait_for_disconnect() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    waiting, sent = asyncio.ensure_future(gone()), 0
+    waiting, sent = asyncio.ensure_future(wait_for_disconnect()), 0
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     try:
         while sent < PIECES and not waiting.done():
@@ -36,7 +36,7 @@ async def leave(receive: Any, send: Any) -> None:
 
 
 async def pieces(receive: Any, send: Any) -> None:
-    """Says how much has come at first."""
+    """Reads a body, and logs the size of its first piece."""
     event = await receive()
     total = len(event["body"])
     print(f"THROUGH got {total}", flush=True)
@@ -48,7 +48,7 @@ async def pieces(receive: Any, send: Any) -> None:
 
 
 async def native(scope: Any, receive: Any, send: Any) -> None:
-    """Answers one request."""
+    """Answers a request by its path."""
     if scope["type"] == "lifespan":
         print("THROUGH lifespan", flush=True)
     if scope["type"] == "http" and scope["path"] in ("/leave", "/pieces"):

@@ -5,6 +5,6 @@ from typing import Any
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-    """The same for every request."""
+    """Answers every request with 404 and a header."""
     start_response("404 Not Found", [("Content-Type", "text/plain"), ("X-Lazy", "yes")])
     yield b"lazy"

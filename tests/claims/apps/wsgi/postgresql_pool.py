@@ -1,7 +1,7 @@
 """The bare application with a pool of three PostgreSQL connections, opened at import, closed at the process's exit.
 
-Where to and as whom is in the environment (PGHOST, …); PGAPPNAME is what the database calls each connection. The import
-must come after the fork: a connection that two processes share is broken.
+Host and user are in the environment (PGHOST, …). PGAPPNAME is the name that the database gives each connection. The
+import must come after the fork, because a connection that two processes share breaks.
 """
 
 import atexit

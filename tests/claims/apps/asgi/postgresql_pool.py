@@ -1,6 +1,6 @@
 """The bare application with a pool of three PostgreSQL connections, opened at lifespan start-up, closed at shutdown.
 
-Where to and as whom is in the environment (PGHOST, …); PGAPPNAME is what the database calls each connection.
+Host and user are in the environment (PGHOST, …). PGAPPNAME is the name that the database gives each connection.
 """
 
 import os
@@ -15,7 +15,7 @@ pool = AsyncConnectionPool(min_size=SIZE, max_size=SIZE, open=False)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Passes everything but the lifespan on."""
+    """Handles the lifespan, and passes all other scopes on."""
     if scope["type"] != "lifespan":
         await bare.app(scope, receive, send)
         return

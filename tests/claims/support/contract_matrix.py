@@ -1,4 +1,4 @@
-"""The full matrix, server × interface × application: which cells there are, and what differs in one."""
+"""The full matrix, server × interface × application: which cells there are, and what differs in a cell."""
 
 import asyncio
 
@@ -14,16 +14,16 @@ WEBSOCKET = "a WebSocket echoes"
 CELLS = [(*pair, app) for pair in serve.pairs() for app in serve.apps(pair[1])]
 
 
-def matrix_cell(stack: StackUnderTest, server: str, interface: str, app: str) -> dict[str, str]:
-    """Serves that application on that server, and asks it the whole contract: what is wrong, by the check's name."""
+def check_cell(stack: StackUnderTest, server: str, interface: str, app: str) -> dict[str, str]:
+    """Serves the application on the server and checks the whole contract: the faults, by the name of the check."""
     stack.serve(server, interface, app)
     faults = contract.verify(stack.sender(PROXY, VERSION))
-    if interface == "asgi" and (wrong := websocket_fault(stack, PROXY)):
-        faults[WEBSOCKET] = wrong
+    if interface == "asgi" and (fault := find_websocket_fault(stack, PROXY)):
+        faults[WEBSOCKET] = fault
     return faults
 
 
-def websocket_fault(stack: StackUnderTest, proxy: str) -> str:
+def find_websocket_fault(stack: StackUnderTest, proxy: str) -> str:
     """What is wrong with the application's WebSocket; "" where it echoes."""
     try:
         asyncio.run(echo(f"wss://{SITE}:{stack.https_port(proxy)}/ws", stack.tls()))
@@ -32,7 +32,7 @@ def websocket_fault(stack: StackUnderTest, proxy: str) -> str:
     return ""
 
 
-def named(server: str, interface: str, app: str) -> set[str]:
-    """What must differ in a cell, and nothing else may."""
+def list_named_differences(server: str, interface: str, app: str) -> set[str]:
+    """The checks that must differ in a cell. No other check may differ."""
     checks = {check.name for check in contract.CHECKS}
     return set(contract.differences(server, interface, PROXY, VERSION, app)) & checks

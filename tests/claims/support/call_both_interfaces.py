@@ -1,7 +1,7 @@
-"""Which interfaces does a framework's own application object answer on? Every object is called both ways.
+"""Which interfaces does a framework's own application object answer on? Every object is called on both.
 
-Runs inside the app's container, with the releases of the image. Prints, by framework and interface, "" where some
-object of that framework answered GET / rightly, and otherwise how the last one failed; also for ASGI through a2wsgi.
+Runs inside the app's container, with the releases of the image. Prints JSON by framework and interface: "" where an
+object of the framework answered GET / correctly, otherwise the failure of its last object. Also ASGI through a2wsgi.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from apps import serve
 HELLO = b"Hello, world!\n"
 
 
-def by_wsgi(site: Any) -> bytes:
-    """The body of GET / as a WSGI server asks for it (PEP 3333)."""
+def call_wsgi(site: Any) -> bytes:
+    """Calls the object as a WSGI server does for GET / (PEP 3333); the body."""
     environ = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -40,8 +40,8 @@ def by_wsgi(site: Any) -> bytes:
     return b"".join(site(environ, lambda status, headers, exc_info=None: None))
 
 
-def by_asgi(site: Any) -> bytes:
-    """The body of GET / as an ASGI server asks for it (ASGI 3)."""
+def call_asgi(site: Any) -> bytes:
+    """Calls the object as an ASGI server does for GET / (ASGI 3); the body."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -59,12 +59,12 @@ def by_asgi(site: Any) -> bytes:
     sent: list[dict[str, Any]] = []
 
     async def ask() -> None:
-        asked = asyncio.Event()
+        body_sent = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            if asked.is_set():
-                await asyncio.Event().wait()  # a client that stays
-            asked.set()
+            if body_sent.is_set():
+                await asyncio.Event().wait()  # the client stays connected
+            body_sent.set()
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(event: dict[str, Any]) -> None:
@@ -76,8 +76,8 @@ def by_asgi(site: Any) -> bytes:
     return b"".join(event.get("body", b"") for event in sent)
 
 
-def failure(call: Any, site: Any) -> str:
-    """How that call of the object fails; "" where it answers."""
+def find_failure(call: Any, site: Any) -> str:
+    """How that call of the object fails; "" where the answer is correct."""
     try:
         body = call(site)
     except Exception as error:
@@ -86,18 +86,18 @@ def failure(call: Any, site: Any) -> str:
 
 
 def main() -> None:
-    """Asks every object of every framework."""
+    """Calls every object of every framework."""
     logging.disable()
     objects: dict[str, list[Any]] = {"tornado": [import_module("apps.tornado_native").site]}
     for interface in serve.INTERFACES:
         for name in serve.apps(interface):
             if name != "bare":
                 objects.setdefault(name, []).append(import_module(f"apps.{interface}.{name}").site)
-    ways = {"wsgi": by_wsgi, "asgi": by_asgi, "asgi through a2wsgi": lambda site: by_asgi(WSGIMiddleware(site))}
+    calls = {"wsgi": call_wsgi, "asgi": call_asgi, "asgi through a2wsgi": lambda site: call_asgi(WSGIMiddleware(site))}
     answers = {}
     for name, sites in sorted(objects.items()):
-        failures = {way: [failure(call, site) for site in sites] for way, call in ways.items()}
-        answers[name] = {way: "" if "" in said else said[-1] for way, said in failures.items()}
+        failures = {interface: [find_failure(call, site) for site in sites] for interface, call in calls.items()}
+        answers[name] = {interface: "" if "" in errors else errors[-1] for interface, errors in failures.items()}
     print(json.dumps(answers))
 
 

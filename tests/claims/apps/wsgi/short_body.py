@@ -5,6 +5,6 @@ from typing import Any
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The same for every other request."""
+    """Sends five bytes, but three on `/short`."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
     return [b"abc" if environ["PATH_INFO"] == "/short" else b"abcde"]

@@ -1,23 +1,21 @@
-"""A plain asyncio HTTP/1.1 client: who answered, on which connection, and what was lost. Standard library only.
+"""A plain asyncio HTTP/1.1 client: which process answered, on which connection, and which requests were lost.
 
-A library would retry, pool or hide the connection, and the connection is what these claims are about.
+The claims are about connections. An HTTP library would retry, pool or hide them. Standard library only.
 """
 
 import asyncio
 import json
 import ssl
 import time
-from collections import Counter
 from itertools import count
-from math import erfc, exp, pi, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-PATIENCE = 20.0
+PATIENCE = 20.0  # seconds until a request counts as lost
 LOST = (OSError, EOFError, ValueError, IndexError, TimeoutError)
 
 
 class Target(NamedTuple):
-    """Where to connect; `tls` for a proxy's site."""
+    """Where to connect; `tls` is set for a proxy's site."""
 
     host: str
     port: int = 8000
@@ -25,7 +23,7 @@ class Target(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One answer; status 0 is a request that was lost, and `error` says how."""
+    """One answer. Status 0 means that the request was lost; `error` is the reason. `done`: seconds, monotonic."""
 
     status: int
     body: bytes
@@ -35,12 +33,12 @@ class Answer(NamedTuple):
 
     @property
     def pid(self) -> int:
-        """Who answered `/process`."""
+        """The process that answered `/process`; 0 where the request was lost."""
         return int(json.loads(self.body)["pid"]) if self.status == 200 else 0
 
 
 class Connection:
-    """One connection; `open` turns false when the server announces its end."""
+    """One connection; `open` becomes false when the server announces that it closes the connection."""
 
     numbers = count(1)
 
@@ -50,7 +48,7 @@ class Connection:
         self.open = False
 
     async def connect(self) -> "Connection":
-        """Opens it."""
+        """Opens the connection."""
         name = "localhost" if self.target.tls else None
         self.reader, self.writer = await asyncio.wait_for(
             asyncio.open_connection(self.target.host, self.target.port, ssl=self.target.tls, server_hostname=name),
@@ -66,7 +64,7 @@ class Connection:
         await self.writer.drain()
 
     async def read(self, patience: float = PATIENCE) -> Answer:
-        """The answer to what was sent."""
+        """Reads the answer to the request that was sent."""
         return await asyncio.wait_for(self._read(), patience)
 
     async def _read(self) -> Answer:
@@ -88,7 +86,7 @@ class Connection:
         return Answer(status, body, self.number, time.monotonic())
 
     async def get(self, path: str, close: bool = False, patience: float = PATIENCE) -> Answer:
-        """One GET; an answer in any case."""
+        """Sends one GET and returns an answer in any case: a lost request has status 0."""
         try:
             if not self.open:
                 await self.connect()
@@ -102,18 +100,18 @@ class Connection:
         return answer
 
     def end(self) -> None:
-        """Closes it."""
+        """Closes the connection."""
         self.open = False
         if hasattr(self, "writer"):
             self.writer.close()
 
 
-async def once(target: Target, path: str, patience: float = PATIENCE) -> Answer:
-    """One GET on a connection of its own."""
+async def get_once(target: Target, path: str, patience: float = PATIENCE) -> Answer:
+    """Sends one GET on a connection of its own."""
     return await Connection(target).get(path, close=True, patience=patience)
 
 
-async def run(
+async def run_clients(
     target: Target,
     path: str,
     concurrency: int,
@@ -122,13 +120,16 @@ async def run(
     seconds: float = 600,
     pause: float = 0,
 ) -> list[Answer]:
-    """GETs from `concurrency` clients at a time, until `requests` are asked or `seconds` are over."""
-    answers: list[Answer] = []
-    left, until = iter(range(requests)), time.monotonic() + seconds
+    """Sends GETs from `concurrency` clients at a time, until `requests` are sent or `seconds` have passed.
 
-    async def client() -> None:
+    `pause` is the time in seconds that each client waits after an answer.
+    """
+    answers: list[Answer] = []
+    remaining, until = iter(range(requests)), time.monotonic() + seconds
+
+    async def run_client() -> None:
         connection = Connection(target)
-        for _ in left:
+        for _ in remaining:
             if time.monotonic() > until:
                 break
             if not keep_alive or not connection.open:
@@ -138,22 +139,10 @@ async def run(
                 await asyncio.sleep(pause)
         connection.end()
 
-    await asyncio.gather(*(client() for _ in range(concurrency)))
+    await asyncio.gather(*(run_client() for _ in range(concurrency)))
     return answers
 
 
-def shares(answers: list[Answer], workers: list[int]) -> list[int]:
-    """How many requests each worker answered, the busiest first."""
-    counts = Counter(answer.pid for answer in answers)
-    return sorted((counts.pop(pid, 0) for pid in workers), reverse=True) + sorted(counts.values())
-
-
-def chi_square(counts: list[int]) -> float:
-    """Pearson's statistic of these counts against even ones."""
-    even = sum(counts) / len(counts)
-    return sum((count - even) ** 2 / even for count in counts)
-
-
-def chance_of_4(statistic: float) -> float:
-    """How likely even chance makes four counts at least that uneven: the chi-square survival function at 3 degrees."""
-    return erfc(sqrt(statistic / 2)) + sqrt(2 * statistic / pi) * exp(-statistic / 2)
+def send_gets(target: Target, path: str, concurrency: int, keep_alive: bool, **bounds: Any) -> list[Answer]:
+    """`run_clients` for callers outside an event loop."""
+    return asyncio.run(run_clients(target, path, concurrency, keep_alive, **bounds))
