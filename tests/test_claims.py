@@ -20,7 +20,7 @@ def test_every_claim_has_a_file_and_a_verdict(identifier: str) -> None:
     assert identifier in records.files(), f"no tests/claims/test_{identifier.lower()}_….py"
     record = records.read(identifier)
     assert record, f"no verdict: make claims ONLY={identifier}"
-    assert record["verdict"] in records.VERDICTS and record["evidence"] and record["found"]
+    assert record["verdict"] in records.VERDICTS and record["evidence"] and record["finding"]
     assert record["file"] == str(records.files()[identifier].relative_to(ROOT))
     assert record["tests"]
     assert set(record["tests"]) - records.names_of_tests() == set()
@@ -30,7 +30,7 @@ def read_found(identifier: str) -> dict[str, Any]:
     """What the tests of a claim measured."""
     record = records.read(identifier)
     assert record
-    return record["found"]
+    return record["finding"]
 
 
 def test_the_records_have_every_server_proxy_and_application_that_there_is() -> None:

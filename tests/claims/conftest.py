@@ -19,6 +19,7 @@ from tests.claims.support.server_starter import SingleServers
 from tests.support.engine import run_once
 from tests.support.stack import IMAGES, PROXIES, proxy_version, remove_leftovers
 from tools import claims
+from tools.claims.records import Record
 
 LONG = "long"
 FINDING = pytest.StashKey[Finding]()
@@ -58,7 +59,7 @@ class VerdictItem(pytest.Item):
         else:
             compare_with_record(claim, conclusion, previous)
 
-    def build_record(self, claim: Claim, conclusion: Conclusion) -> dict[str, Any]:
+    def build_record(self, claim: Claim, conclusion: Conclusion) -> Record:
         """What docs/claims/<id>.json holds."""
         module: Any = self.getparent(pytest.Module)
         own_tests = dict.fromkeys(getattr(item, "originalname", item.name) for item in module.stash[TESTS])
@@ -73,10 +74,10 @@ class VerdictItem(pytest.Item):
             "seconds": round(time.monotonic() - module.stash[BEGAN], 1),
             "conditions": read_conditions(self.config),
             "tables": [table._asdict() for table in conclusion.tables],
-            "found": module.stash[FINDING],
+            "finding": module.stash[FINDING],
         }
 
-    def announce(self, claim: Claim, conclusion: Conclusion, previous: dict[str, Any] | None) -> None:
+    def announce(self, claim: Claim, conclusion: Conclusion, previous: Record | None) -> None:
         """Prints the verdict, and how far the run of `make claims` is."""
         changed = previous and previous["verdict"] != conclusion.verdict
         before = f" (was: {previous['verdict']})" if previous and changed else ""
@@ -91,7 +92,7 @@ class VerdictItem(pytest.Item):
         return self.path, None, f"{self.path.stem}::verdict"
 
 
-def compare_with_record(claim: Claim, conclusion: Conclusion, record: dict[str, Any] | None) -> None:
+def compare_with_record(claim: Claim, conclusion: Conclusion, record: Record | None) -> None:
     """Fails where the verdict is not the recorded verdict."""
     recorded = record["verdict"] if record else "nothing"
     if recorded != conclusion.verdict:

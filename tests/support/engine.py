@@ -1,6 +1,5 @@
 """The Docker engine as the tests use it: through docker-py, each container by its id."""
 
-import subprocess
 from collections.abc import Mapping
 from threading import local
 from typing import Any
@@ -25,15 +24,6 @@ def client() -> docker_py.DockerClient:
     if not hasattr(CLIENTS, "client"):
         CLIENTS.client = docker_py.from_env(version="auto", timeout=TIMEOUT)
     return CLIENTS.client
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """What a command of the Docker CLI prints, both streams. New code calls the functions below instead."""
-    done = subprocess.run(
-        ["docker", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stdout}"
-    return done.stdout.strip()
 
 
 def inspect(container: str) -> dict[str, Any]:

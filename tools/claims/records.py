@@ -20,7 +20,7 @@ class Record(TypedDict):
 
     `says`: the claim in a sentence. `evidence`: the figures that carry the verdict. `file`: the claim's test file,
     relative to the repository. `tests`: the tests that show the claim. `date`: ISO 8601. `seconds`: the tests' time.
-    `conditions`: versions, machine, client. `tables`: title, columns, rows, note. `found`: what the tests measured.
+    `conditions`: versions, machine, client. `tables`: title, columns, rows, note. `finding`: what the tests measured.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Record(TypedDict):
     seconds: float
     conditions: dict[str, Any]
     tables: list[dict[str, Any]]
-    found: dict[str, Any]
+    finding: dict[str, Any]
 
 
 def read(identifier: str) -> Record | None:
