@@ -30,6 +30,8 @@ class Compose:
             settings.setdefault("CA_BUNDLE", bundle)
             # Compose 2.40 asks for permission to read a secret outside the checkout, for one service at random.
             settings.setdefault("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
+        # An attestation has the time of the build: with it, the same image has another id after each build.
+        settings.setdefault("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
         self.environment: Mapping[str, str] = MappingProxyType(settings)
 
     def with_settings(self, settings: Mapping[str, str]) -> "Compose":

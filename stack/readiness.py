@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from stack import Problem, progress
 from stack.compose import LABEL, Compose
@@ -98,11 +99,18 @@ def site_name(compose: Compose) -> str:
     return compose.services["certs"]["environment"]["DOMAIN"].split()[0]
 
 
-def request_status(host: str, port: int, name: str, path: str, authority: str) -> str:
-    """The status of one GET over TLS, or the error in words. `authority`: a certificate to trust besides the host's."""
+@cache
+def make_context(authority: str) -> ssl.SSLContext:
+    """Verifies certificates by the host's authorities and by `authority` (PEM). Reading the host's takes a while."""
     context = ssl.create_default_context()
     if authority:
         context.load_verify_locations(cadata=authority)
+    return context
+
+
+def request_status(host: str, port: int, name: str, path: str, authority: str) -> str:
+    """The status of one GET over TLS, or the error in words. `authority`: a certificate to trust besides the host's."""
+    context = make_context(authority)
     connection = http.client.HTTPSConnection(name, port, timeout=5)
     try:
         plain = socket.create_connection((host, port), timeout=5)

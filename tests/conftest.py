@@ -13,7 +13,7 @@ import pytest
 
 from stack import engine, images
 from tests.support import groups, selection
-from tests.support.checkout import checkout, module_checkout  # noqa: F401 - fixtures of test_commands_*.py
+from tests.support.checkout import checkout, checkout_images, module_checkout  # noqa: F401 - fixtures of test_commands_*.py
 from tests.support.engine import inspect
 from tests.support.groups import SERVED, GroupScheduling
 from tests.support.stack import (

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stack import ROOT, images
 from stack.build import build, remove_images
 from stack.compose import LABEL, Compose
 from stack.waiting import wait_until
-from tests.support.checkout import Checkout, list_project
+from tests.support.checkout import OWN_IMAGES, Checkout, list_project
 from tests.support.engine import client
-from tests.support.stack import IMAGES, PREFIX
+from tests.support.stack import PREFIX
 
 
 def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) -> None:
@@ -26,6 +28,7 @@ def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) ->
     assert checkout.left() == []
 
 
+@pytest.mark.full
 def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
     # A second run of the tests, of one test, is interrupted while its stack runs.
     command = [sys.executable, "-m", "pytest", "-q", "tests/test_proxies.py", "-k", "alt_svc"]
@@ -60,7 +63,7 @@ def test_an_image_that_was_replaced_is_removed_and_nobody_elses() -> None:
 
 def test_every_run_of_the_tests_has_the_same_images(checkout: Checkout) -> None:
     """Otherwise each run would build new images, and the old ones would stay."""
-    tag = f"{IMAGES}-nginx"
+    tag = f"{OWN_IMAGES}-nginx"
     before = client().images.get(tag).id
     for name in ("one", "another"):
         build(Compose(checkout.environment | {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}-{os.getpid()}"}), ["nginx"])

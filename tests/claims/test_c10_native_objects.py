@@ -60,7 +60,7 @@ def test_every_server_hands_over_the_request_and_each_in_its_own_words(
         with servers.serving(server, interface, APPS / interface / "native_objects.py") as single:
             values = json.loads(single.raw(REQUEST).partition(b"\r\n\r\n")[2])
             names = {single.container[:12]: "its host name", single.address: "its address"}
-            gateway = inspect(single.container)["NetworkSettings"]["Gateway"]
+            gateway = inspect(single.container)["NetworkSettings"]["Networks"]["bridge"]["Gateway"]
         key, path = PATH[interface]
         assert values[key][1] == path, "the path is decoded, as each interface demands"
         masked_values = {}

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from stack import ROOT
+from stack.build import remove_images
 from stack.compose import LABEL
 from tests.support.engine import client
-from tests.support.stack import own_environment
+from tests.support.stack import IMAGES, own_environment
+
+OWN_IMAGES = f"{IMAGES}-{os.getpid()}"
 
 
 class Checkout:
@@ -29,7 +32,8 @@ class Checkout:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "MAKE", "MFLAGS"))
         }
-        self.environment |= own_environment(f"commands-{os.getpid()}")
+        # Images of its own, because some tests build changed ones, and the other workers run the shared ones.
+        self.environment |= own_environment(f"commands-{os.getpid()}") | {"IMAGES": OWN_IMAGES}
 
     @property
     def project(self) -> str:
@@ -94,8 +98,15 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+@pytest.fixture(scope="session")
+def checkout_images() -> Iterator[None]:
+    """The images of this process's checkouts. They are removed at the end."""
+    yield
+    remove_images(OWN_IMAGES)
+
+
 @pytest.fixture(scope="module")
-def module_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+def module_checkout(checkout_images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A checkout with every image built, for the tests of one file."""
     checkout = Checkout(tmp_path_factory.mktemp("checkout"))
     try:

@@ -26,6 +26,12 @@ def client() -> docker_py.DockerClient:
     return CLIENTS.client
 
 
+def list_image_projects() -> set[str]:
+    """The Compose projects whose name an image carries as a label."""
+    images = client().api.images(filters={"label": f"{LABEL}.project"})
+    return {(image["Labels"] or {})[f"{LABEL}.project"] for image in images}
+
+
 def inspect(container: str) -> dict[str, Any]:
     """All that the engine knows of a container (`docker inspect`)."""
     return client().api.inspect_container(container)

@@ -12,7 +12,7 @@ from testcontainers.compose import DockerCompose
 
 from apps import serve
 from stack import CHECKOUT, ROOT, images, proxies
-from stack.build import build
+from stack.build import build, remove_images
 from stack.compose import Compose
 from stack.ports import HTTP, HTTPS, published_number
 from stack.running_stack import RunningStack
@@ -23,6 +23,7 @@ from tests.support.engine import (
     exec_status,
     inspect_network,
     list_containers,
+    list_image_projects,
     list_projects,
     remove,
     remove_project,
@@ -207,3 +208,7 @@ def remove_leftovers() -> None:
         owner = project.removeprefix(f"{PREFIX}-").rpartition("-")[2]
         if project.startswith(f"{PREFIX}-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
             remove_project(project)
+    for project in list_image_projects():
+        owner = project.removeprefix(f"{IMAGES}-")
+        if project.startswith(f"{IMAGES}-") and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            remove_images(project)
