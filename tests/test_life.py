@@ -18,9 +18,9 @@ from tests.support.engine import address_in, client, exec_in, inspect, remove, r
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
 
 pytestmark = pytest.mark.full
-# What a client meets where the old server closes on its request, if other than 502. Apache and HAProxy answer 502 to the
-# first request of a client's connection. A connection that had an answer before is closed without an answer, so that the
-# client asks again.
+# What a client meets where the old server closes on its request, if other than 502. Apache and HAProxy answer 502 to
+# the first request of a client's connection. A connection that had an answer before is closed without an answer, so
+# that the client asks again.
 CLOSES = {"apache": {"502", "ConnectionError"}, "haproxy": {"502", "ConnectionError"}}
 LOSES_GETS = {"apache"}  # it sends no request again, not even a GET
 # What a client meets where the app has no address, if other than 502 or 503.
