@@ -8,11 +8,12 @@ import ssl
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from stack import Problem, progress
 from stack.compose import LABEL, Compose
-from stack.ports import HTTPS, list_ports
+from stack.ports import HTTPS, Port, list_ports
 from stack.waiting import wait_until
 
 READY_SECONDS = 60
@@ -39,21 +40,28 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
 
 def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | None = None) -> None:
     """Waits until a request gets through each proxy to the app and back, over verified TLS; else `Problem`."""
+    ports = [
+        port
+        for port in list_ports(compose)
+        if port.service in proxies and (port.inside, port.protocol) == (HTTPS, "tcp")
+    ]
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     name, authority = site_name(compose), read_authority(compose)
-    for port in list_ports(compose):
-        if port.service not in proxies or (port.inside, port.protocol) != (HTTPS, "tcp"):
-            continue
+
+    def wait_for_proxy(port: Port) -> None:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
         container = next(iter(compose.containers(port.service, include_stopped=True)), "")
 
-        def find_fault(host: str = host, number: int = port.number) -> str:
-            status = request_status(host, number, name, path, authority)
+        def find_fault() -> str:
+            status = request_status(host, port.number, name, path, authority)
             return "" if status == "200" else status
 
         fault = wait_without_fault(compose, container, port.service, find_fault, seconds)
         if fault:
             raise Problem(f"https://{name}:{port.number}{path} through {port.service} says: {fault}; its log is above")
+
+    with ThreadPoolExecutor(max(1, len(ports))) as pool:
+        list(pool.map(wait_for_proxy, ports))
 
 
 def wait_without_fault(

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from stack import Problem, engine, progress
@@ -62,9 +62,9 @@ class RunningStack:
         self.start("app", recreate=True)
         self.wait_for_app()
 
-    def swap_app(self) -> None:
+    def swap_app(self, before_stop: Callable[[], object] = bool) -> None:
         """Replaces the app's containers without a gap: see stack/swap.py."""
-        swap_app(self.compose)
+        swap_app(self.compose, before_stop)
 
     def wait_for_app(self) -> None:
         """Waits until every app container answers."""

@@ -6,7 +6,7 @@ ones stop. A container that stops finishes its requests first.
 
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from stack.compose import Compose
 from stack.readiness import wait_for_containers
@@ -15,8 +15,11 @@ from stack.readiness import wait_for_containers
 DNS_SECONDS = 2.5
 
 
-def swap_app(compose: Compose) -> None:
-    """Replaces the app's containers by as many new ones of the present settings; `Problem` and no change on failure."""
+def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None:
+    """Replaces the app's containers by as many new ones of the present settings; `Problem` and no change on failure.
+
+    `before_stop` is called when the new containers answer. If it raises an exception, the old ones stay.
+    """
     old = compose.containers("app")
     if compose.is_current("app", old):
         wait_for_containers(compose, old)
@@ -27,6 +30,7 @@ def swap_app(compose: Compose) -> None:
         compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, "app")
         started = time.monotonic()
         wait_for_containers(compose, list_others(compose, old))
+        before_stop()
     except BaseException:
         remove_containers(list_others(compose, old))
         raise

@@ -34,10 +34,14 @@ def up(plan: settings.Settings) -> None:
     stack = RunningStack(compose.with_settings(images.ensure(parts)))
     stack.build(parts)
     with stack.undo_on_failure(keep_volumes=plan.by_acme):
-        start_parts(stack, parts, with_app=not plan.more)
-        for service in plan.more:
-            wait_for_containers(stack.compose, stack.compose.containers(service, include_stopped=True))
-        start_or_swap_app(stack)
+        outdated = find_outdated(stack.compose, [*parts, "app"])
+        if outdated == ["app"] and stack.compose.containers("app"):
+            swap_app(stack)
+        else:
+            start_parts(stack, [name for name in outdated if name != "app"], with_app=not plan.more)
+            for service in plan.more:
+                wait_for_containers(stack.compose, stack.compose.containers(service, include_stopped=True))
+            start_or_swap_app(stack)
         if plan.exclusive:
             remove_other_proxies(stack.compose, proxies)
         containers = stack.compose.containers_by_service()
@@ -64,22 +68,34 @@ def choose_proxies(plan: settings.Settings) -> list[str]:
     return [name for name in plan.compose.proxies() if name in plan.proxies or name in running]
 
 
-def start_parts(stack: RunningStack, parts: Sequence[str], with_app: bool) -> None:
-    """Makes the certificates, and starts the parts that do not run with their present settings.
+def find_outdated(compose: Compose, services: Sequence[str]) -> list[str]:
+    """The services that do not run, or not with their present settings and image."""
+    running = compose.containers_by_service()
+    return [name for name in services if name not in running or not compose.is_current(name, running[name])]
+
+
+def swap_app(stack: RunningStack) -> None:
+    """Swaps the app where nothing else changes. The certificates are renewed meanwhile: no part waits for them."""
+    with progress.step("up: renewing the certificates and swapping the app"), ThreadPoolExecutor() as pool:
+        certificates = pool.submit(stack.make_certificates)
+        stack.swap_app(before_stop=certificates.result)
+
+
+def start_parts(stack: RunningStack, outdated: Sequence[str], with_app: bool) -> None:
+    """Makes the certificates, and starts the parts that do not run with their present settings (`outdated`).
 
     Every configuration is checked before the first part is replaced. On a first start, when no container is there to
     protect, the app starts while the certificates are made (`with_app`: unless the app needs a part).
     """
     starts_app = with_app and not stack.compose.containers(include_stopped=True)
     with progress.step(f"up: making the certificates{' and starting the app' if starts_app else ''}"):
+        has_networks = starts_app or bool(stack.compose.containers())
         stack.make_certificates(*(["app"] if starts_app else []))
-        running = stack.compose.containers_by_service()
-        outdated = [name for name in parts if name not in running or not stack.compose.is_current(name, running[name])]
     if outdated:
         with progress.step(f"up: checking the configuration of {join(outdated)}"):
             if starts_app:
                 stack.create(*outdated)
-            check_configurations(stack.compose, outdated, has_networks=starts_app or bool(running))
+            check_configurations(stack.compose, outdated, has_networks=has_networks)
         with progress.step(f"up: starting {join(outdated)}"):
             stack.start(*outdated)
 
