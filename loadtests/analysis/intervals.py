@@ -14,7 +14,7 @@ Values = Mapping[Key, Mapping[int, float]]  # the values of each cell by round
 # Half the width of a 95 % interval for the mean of n normal values, in ranges of these values: Lord, "The use of range
 # in place of standard deviation in the t-test", Biometrika 34 (1947). At n = 5 it is 0.507: about minimum to maximum.
 LORD = {2: 6.353, 3: 1.304, 4: 0.717}
-ENOUGH = 8  # cells: from here on, all their ratios together say more than an A/A pair of five rounds
+ENOUGH = 8  # cells: from this number on, their ratios show the noise better than an A/A pair of five rounds
 NORMAL_95 = 1.96  # standard deviations: 95 % of a normal distribution is within
 
 
