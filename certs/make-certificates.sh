@@ -2,7 +2,7 @@
 # Makes a local authority (ca.pem), which signs a certificate (fullchain.pem, privkey.pem) for the names in DOMAIN. Sites without
 # a public authority need both for TLS.
 #
-# The script leaves other certificates alone, such as a folder of yours in CERTS. It renews its own certificate when fewer than
+# The script does not change other certificates, such as a folder of yours in CERTS. It renews its own certificate when fewer than
 # 30 days are left or DOMAIN has changed. It never renews the authority (10 years), so that clients keep trusting it.
 # Checked by: test_one_authority_serves_both_proxies, test_the_certificate_is_kept_until_its_names_change
 set -eu

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-NO_SERVER = "none"  # the server of a baseline: the proxy answers by itself
+NO_SERVER = "none"  # the server of a baseline, which is a proxy's own answer
 DIRECT = "direct"  # the route without a proxy
 STOCK = "-stock"  # the end of a route's name that leads through a proxy's stock configuration: nginx-stock
 PAIR = "A/A"  # the second cell of an A/A pair: the same cell, measured once more in every round

@@ -67,9 +67,9 @@ def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | 
 def wait_without_fault(
     compose: Compose, container: str, name: str, find_fault: Callable[[], str], seconds: float | None
 ) -> str:
-    """Waits until `find_fault()` returns "", which means ready. Returns its last answer, and shows the log if a fault.
+    """Waits until `find_fault()` returns "", which means ready. Returns its last answer, and shows the log of a fault.
 
-    A container that ended by itself was restarted. That raises `Problem` at once.
+    Docker restarts a container that ended by itself. Such a restart raises `Problem` at once.
     """
 
     def has_restarted() -> bool:

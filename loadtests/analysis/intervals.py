@@ -14,7 +14,7 @@ Values = Mapping[Key, Mapping[int, float]]  # the values of each cell by round
 # Half the width of a 95 % interval for the mean of n normal values, in ranges of these values: Lord, "The use of range
 # in place of standard deviation in the t-test", Biometrika 34 (1947). At n = 5 it is 0.507: about minimum to maximum.
 LORD = {2: 6.353, 3: 1.304, 4: 0.717}
-ENOUGH = 8  # cells: from here on, all their ratios together say more than an A/A pair of five rounds
+ENOUGH = 8  # cells: from this number on, their ratios show the noise better than an A/A pair of five rounds
 NORMAL_95 = 1.96  # standard deviations: 95 % of a normal distribution is within
 
 
@@ -136,8 +136,8 @@ def judge(ratio: Interval, floor: float, more_is_better: bool = False) -> str:
 def find_noise_floor(pairs: Sequence[Interval]) -> float:
     """The ratio inside which nothing is a difference: how far the ratio of a cell to itself reaches from 1.
 
-    Each of `pairs` is the ratio of an A/A pair; of several the median counts. Without any pair the floor is 1, and the
-    intervals alone decide.
+    Each of `pairs` is the ratio of an A/A pair; of several the median counts. Without any pair the floor is 1, and
+    only the intervals decide.
     """
     return statistics.median(pair.reach for pair in pairs) if pairs else 1.0
 
@@ -173,7 +173,7 @@ def remove_drift(
     cells of its round, of their values relative to what is typical for the cell. That removes the drift between the
     runs and between the rounds of each.
 
-    The reference is all cells, and not the baselines alone. A run has a few baselines, each as noisy as any cell, and
+    The reference is all cells, and not only the baselines. A run has a few baselines, each as noisy as any cell, and
     some fifty cells, of which less than half may change unnoticed. Where all cells have changed, as by another Python,
     only the drift shows the change: it is printed, with the drift of the baselines.
     """

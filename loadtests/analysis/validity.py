@@ -30,8 +30,8 @@ class ValidityRule(StrEnum):
 
 
 # CPU time and memory belong to one container. They count in a window that breaks only these rules, unless others used
-# more than MOST_OTHERS_FOR_CONTAINER of the cores: up to there a request cost the same within 10 %, and with more up to
-# 75 % more.
+# more than MOST_OTHERS_FOR_CONTAINER of the cores. Below this share a request cost the same within 10 %. Above it, a
+# request cost up to 75 % more.
 TOLERATED_FOR_CONTAINER = (ValidityRule.GENERATOR, ValidityRule.MACHINE)
 MOST_OTHERS_FOR_CONTAINER = 0.5
 

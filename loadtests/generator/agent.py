@@ -1,12 +1,16 @@
 """Measures windows in the generator's container: reads an order from each line of stdin, and prints an observation.
 
-The agent stays up for the whole run, so that no window pays for starting Python. A fixed rate is Locust's work
-(locust_run.py), a ceiling that of wrk, h2load or curl (ceiling_tools.py), or of Locust where none of them can do it.
+The agent stays up for the whole run, so that no window pays for starting Python. Locust measures at a fixed rate
+(locust_run.py). At the ceiling wrk, h2load or curl measures (ceiling_tools.py), or Locust where none of these can.
 
-Locust's users and wrk compare the status and every byte of each answer. Of a reply of more than 16 kB, wrk compares the
-status, and the sum of all bytes with that of as many right answers. h2load and curl do so for every reply. Before each
-window of these three tools, one answer is compared byte by byte over HTTP/1.1. Locust's users and curl verify
-certificates; wrk and h2load do not.
+Before each window of wrk or h2load, one answer is compared byte by byte over HTTP/1.1. During the window:
+
+- Locust's users, and wrk for replies up to 16 kB, compare the status and every byte of each answer.
+- wrk for larger replies counts each status above 399 as an error, and compares the number of bytes of all answers.
+- h2load compares each status, and the number of bytes of all answers.
+- curl compares each status, and the number of bytes of each answer.
+
+Locust's users and curl verify certificates; wrk and h2load do not.
 """
 
 import gevent.monkey

@@ -19,8 +19,9 @@ from loadtests.generator.lean_user import CA, PATIENCE, LeanUser
 from loadtests.generator.orders import Observation, Order
 
 SCRIPT = "/srv/loadtests/generator/wrk.lua"
-COMPARED = 16384  # bytes: wrk compares bodies up to this; it costs up to 6 % of its CPU time, for a megabyte 60 %
-WRK_EARLY = 0.09  # seconds: told to end, wrk does so at its next tenth of a second
+# Bytes: wrk compares bodies up to this size. It costs wrk up to 6 % of its CPU time; for a megabyte it would be 60 %.
+COMPARED = 16384
+WRK_EARLY = 0.09  # seconds: after the signal, wrk ends at its next tenth of a second
 
 
 def run_tool(user: type[LeanUser], order: Order) -> Observation:
@@ -60,7 +61,7 @@ def write_file(content: bytes) -> Iterator[str]:
 
 
 def run_wrk(user: type[LeanUser], order: Order) -> Observation:
-    """wrk: a closed loop on each connection. It takes whole seconds only, so a signal ends it.
+    """wrk: a closed loop on each connection. Its duration is in whole seconds only, so a signal ends it.
 
     wrk corrects its times for coordinated omission, as if it had asked at a fixed rate, so they are too long.
     """
@@ -107,8 +108,9 @@ def run_h2load(user: type[LeanUser], order: Order) -> Observation:
 def run_curl(user: type[LeanUser], order: Order) -> Observation:
     """curl, because Debian's h2load has no HTTP/3: up to as many requests at a time as clients, on one connection.
 
-    curl looks for ended requests before it begins more, so it has fewer under way: the observation's `clients`. NGINX
-    ends a connection after 1000 requests: those that it has not begun, curl sends again on the next connection.
+    curl waits for ended requests before it begins more, so it has fewer in flight than allowed. The observation's
+    `clients` is their mean number. NGINX ends a connection after 1000 requests. curl sends the requests that NGINX has
+    not begun again on its next connection.
     """
     if user.method != "GET":
         raise RuntimeError("HTTP/3 is measured with GET only")
@@ -121,7 +123,7 @@ def run_curl(user: type[LeanUser], order: Order) -> Observation:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     gevent.spawn_later(order.seconds, process.send_signal, signal.SIGINT)
     output = process.stdout.readline() if process.stdout else ""
-    begin = perf_counter()  # of the second request: reading all certificates takes a while
+    begin = perf_counter()  # of the second request: before the first, curl reads all certificates, which takes a while
     output += process.communicate()[0]
     seconds = perf_counter() - begin
     answers = re.findall(r"^(\S+) (\d+) (\d+) ([\d.]+)$", output, re.MULTILINE)

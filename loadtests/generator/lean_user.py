@@ -4,10 +4,10 @@ Locust's own clients build every request, and parse every answer with all that H
 status and the whole body of every answer, and enters the answer into Locust's statistics. It speaks HTTP/1.1, with or
 without TLS.
 
-The schedule is open: a user asks when its next request is due, whether or not the last one was answered in time. The
-time of an answer counts from when its request was due, if the user was still waiting for the answer before. Otherwise
-a slow server would be asked less often just when it is slow ("coordinated omission": Gil Tene, "How NOT to measure
-latency").
+The schedule is open: a user asks when its next request is due, whether or not the last one was answered in time. If the
+user was still waiting for the last answer, the time counts from the moment when the request was due. If it counted from
+the sending, a slow server would be asked less often just while it is slow. This error is called "coordinated omission"
+(Gil Tene, "How NOT to measure latency").
 """
 
 import math
@@ -151,7 +151,7 @@ class LeanUser(User):
             cls.held.pop().close()
 
     def watch(self) -> None:
-        """Ends a connection on which the user has waited for too long: cheaper than a timer for each request."""
+        """Ends a connection on which the user has waited for too long. A timer for each request would cost more."""
         while True:
             gevent.sleep(PATIENCE / 10)
             if self.connection and self.is_late():
@@ -198,7 +198,7 @@ class LeanUser(User):
     def exchange(self) -> None:
         """One request and its whole answer; WrongAnswer says what is wrong.
 
-        An answer of the usual size, with the right status before and the right body behind, is not parsed again.
+        An answer of the usual size that begins with the right status and ends with the right body is not parsed.
         """
         connection = self.connection or self.connect()
         if (sent := connection.send(self.request)) < len(self.request):

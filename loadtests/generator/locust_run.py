@@ -17,7 +17,7 @@ from loadtests.generator.orders import Observation, Order
 def run_locust(user: Any, order: Order) -> Observation:
     """Runs an order's clients as users; the ceiling is a closed loop, in which each asks again at once.
 
-    The window begins when all users are connected. Users that are not lean know no end, so they are stopped.
+    The window begins when all users are connected. Other users than the lean one have no end, so they are stopped.
     """
     rate = order.rate if order.mode == "rate" else 0.0
     is_lean, times = issubclass(user, LeanUser), array("d")

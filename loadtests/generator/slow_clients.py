@@ -9,7 +9,7 @@ from loadtests.generator.lean_user import CONNECT_PATIENCE, LeanUser
 
 
 class BesideSlowUser(LeanUser):
-    """Asks while slow clients are there: `companions` of them in all, of which every user brings its share.
+    """Asks while slow clients are there: `companions` of them in all, divided among the users.
 
     A slow client sends the head of a request, and then a byte of its body now and then, until the window ends.
     """

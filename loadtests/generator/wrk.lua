@@ -1,6 +1,6 @@
 -- What wrk sends, and what it checks. Arguments: METHOD BODY_FILE STATUS REPLY_FILE "Name: value" …
 -- With a reply, every answer must have that status and that body. An empty reply file switches this off: then wrk counts
--- each status above 399, and nobody compares bodies. wrk prints its figures as one line of JSON (ceiling_tools.py).
+-- each status above 399, and compares no bodies. wrk prints its figures as one line of JSON (ceiling_tools.py).
 
 local threads = {}
 

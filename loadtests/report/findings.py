@@ -25,7 +25,7 @@ from loadtests.window import DIRECT, NO_SERVER, Cell
 
 Finding = Callable[[Run, str], Part | None]
 STOCK_LIMITS = {"nginx": 0.3, "caddy": 0.9}  # most CPU time of our configuration, as a share of the stock one's
-# Application and NGINX together may cost so many times this: the server direct, and so many own answers of NGINX.
+# The most that application and NGINX together may cost: LEAST_LIMIT x (the server direct + OWN_ANSWERS own answers).
 LEAST_LIMIT, OWN_ANSWERS = 1.2, 3
 
 

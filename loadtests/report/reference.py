@@ -25,7 +25,7 @@ UNUSED = {"started", "block"}  # fields of a window that no reader of a referenc
 
 
 def take(run: Run, folder: Path) -> None:
-    """Writes a run's records to a folder, in short lines under the names of now; `Problem` if it is no reference."""
+    """Writes a run's records to a folder, in short lines with present field names; `Problem` if it is no reference."""
     if run.machine.get("interrupted"):
         raise Problem(f"{run.name} was interrupted: `make bench RUN={run.name}` finishes it")
     if not read_hello(run).rows:

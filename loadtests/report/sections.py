@@ -104,7 +104,7 @@ def make_noise_floor_section(run: Run) -> Section:
             figures = f"{ratio.middle:.3f} ({ratio.low:.3f}–{ratio.high:.3f})"
             lines.append([name_question(cell), mode, name, measure.name, figures, floor])
     if not lines:
-        text = "There is no A/A pair. The intervals alone decide what ties, which is too little."
+        text = "There is no A/A pair. Only the intervals decide what ties, which is too little."
         return Section("Noise floor", text, [])
     text = "An A/A pair is the same cell, measured twice in every round. Differences inside the noise floor are ties."
     table = Table(["scenario", "mode", "cell", "figure", "ratio A/A (95 %)", "noise floor"], lines)

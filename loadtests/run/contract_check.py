@@ -1,4 +1,4 @@
-"""Checks the contract on a route before anything is measured there, because wrong answers may be cheap."""
+"""Checks the contract on a route before anything is measured there, because a wrong answer may cost less."""
 
 import contextlib
 import http.client

@@ -41,7 +41,7 @@ class Counters:
         return memory.get("usage", 0) - details.get("total_inactive_file", details.get("inactive_file", 0))
 
     def memory_peak(self, name: str) -> int:
-        """The most bytes so far, page cache included. With cgroup v2 the engine does not say; then the bytes now."""
+        """The most bytes so far, page cache included. With cgroup v2 the engine has no peak: the present bytes."""
         return max(self.stats[name]["memory_stats"].get("max_usage", 0), self.memory(name))
 
     def throttled(self, name: str) -> int:

@@ -2,7 +2,7 @@
 
 On a shared machine a neighbour may use the other half of the physical core, or its cache. Then the same request costs
 up to twice the CPU time. No counter of the kernel shows this, and it changes within a second. So a process on each of
-the stack's cores does the same piece of work a hundred times a second: a loop, some parsing, some bytes through a
+the stack's cores does a fixed piece of work a hundred times a second: a loop, some parsing, some bytes through a
 socket. It measures the CPU time of each turn. `loadtests/analysis` divides the CPU times of windows by this measure.
 """
 
@@ -32,7 +32,7 @@ class SpeedProbe:
 
     def __init__(self, core: int) -> None:
         command = [sys.executable, "-m", "loadtests.run.machine_speed", str(core)]
-        # In a session of its own, because Ctrl-C is for the bench, which ends this process when it is done.
+        # In a session of its own, so that Ctrl-C reaches the bench only. The bench ends this process.
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -72,7 +72,7 @@ class Turns:
         pair = socket.socketpair()
         while True:
             time.sleep(PAUSE)
-            do_work(1, *pair)  # refills the caches that another process has used: that is not this work's cost
+            do_work(1, *pair)  # refills the caches that another process has used, which is no cost of this work
             begin = time.thread_time_ns()
             do_work(TIMES, *pair)
             with self.lock:

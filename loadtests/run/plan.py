@@ -1,8 +1,8 @@
 """What a run measures, and in which order.
 
 A *block* is one start of one server, and the windows that are measured until the next start: one for each of its
-routes, scenarios and modes. Each round starts every server anew, in an order of its own. So a start's good or bad luck
-is part of the spread between rounds.
+routes, scenarios and modes. Each round starts every server anew, in an order of its own. Two starts of a
+server differ, so their difference is part of the spread between rounds.
 """
 
 import math
@@ -14,9 +14,9 @@ from apps import serve
 from loadtests.scenarios import scenarios
 from loadtests.window import NO_SERVER, Cell
 
-START_SECONDS, ROUTE_SECONDS = 2.0, 0.5  # that a server takes to start, and each of its routes to warm up
+START_SECONDS, ROUTE_SECONDS = 2.0, 0.5  # the time that a server needs to start, and each of its routes to warm up
 TICK_SECONDS = 0.1  # from the end of a window to the engine's next tick, at least
-RATES = 5  # rounds with windows at the fixed rate, at most: they are for latency, and CPU time is the headline
+RATES = 5  # the most rounds with windows at the fixed rate; these windows are for latency, and CPU time is the headline
 
 
 class Block(NamedTuple):

@@ -18,7 +18,7 @@ Measured = set[tuple[Cell, int]]  # cells with their rounds
 
 
 class RunFolder:
-    """A run on disk. Each record is a whole line, so an interrupted run loses at most the window of that moment."""
+    """A run on disk. Each record is a whole line, so an interrupted run loses at most its present window."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path, self.plan = path, plan

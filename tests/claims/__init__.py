@@ -11,7 +11,7 @@ The talk is "Web/Asynchronous Server Gateway Interface" (Live de Python #301, Oc
 from typing import Any, Literal, NamedTuple
 
 Finding = dict[str, Any]  # JSON: what the tests of one claim have measured
-Verdict = Literal["holds", "holds with a limit", "no longer true", "never was"]  # as in tools/claims.py
+Verdict = Literal["holds", "holds with a limit", "no longer true", "never was"]  # as in tools/claims/records.py
 
 
 class Claim(NamedTuple):

@@ -54,8 +54,8 @@ def make_default_run(
 ) -> list[Record]:
     """The records of a default run: every server on each route, eight rounds, five of them in both modes.
 
-    The machine drifts by `drift` in all and by 2 % from round to round. Every start of a server has a luck of its own,
-    half of `noise`. At the fixed rate a request costs four times as much, with four times the noise. The application of
+    The machine drifts by `drift` in all and by 2 % from round to round. The starts of a server differ too, by half
+    of `noise`. At the fixed rate a request costs four times as much, with four times the noise. The application of
     SLOWER costs `slowdown` times as much.
     """
     source = random.Random(seed)  # noqa: S311
