@@ -12,7 +12,7 @@ from stack.compose import Compose
 from stack.readiness import wait_for_containers
 
 # The proxies ask Docker's DNS for the app's addresses every 2 s. The DNS has an address once its container has started.
-DNS_SECONDS = 2.5
+DNS_SECONDS = 2.3
 
 
 def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None:
