@@ -104,12 +104,8 @@ def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
     """The bench's own stack, with NGINX in front."""
-    testbed = Testbed(["nginx"])
-    try:
-        testbed.start_all()
+    with Testbed(["nginx"]).running() as testbed:
         yield testbed
-    finally:
-        testbed.stop()
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,10 @@ VARIANTS = [(name, variant) for name, scenario in scenarios().items() for varian
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
     """Granian behind NGINX, and the generators."""
-    testbed = Testbed(["nginx"])
-    try:
-        testbed.start_all()
+    with Testbed(["nginx"]).running() as testbed:
         testbed.serve("granian", "asgi", "bare", 1, 8)
         ContractChecks(testbed).wait_for_route("nginx")
         yield testbed
-    finally:
-        testbed.stop()
 
 
 def observe(testbed: Testbed, name: str, variant: str, route: str, mode: str, http: str = "1.1") -> Observation:

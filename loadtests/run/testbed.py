@@ -3,7 +3,8 @@
 import os
 import ssl
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from apps import serve
 from loadtests.generator.orders import Observation, Order
@@ -59,6 +60,15 @@ class Testbed(RunningStack):
         self.probes: list[SpeedProbe] = []
         self.route_containers: dict[str, str] = {}  # of the proxies and stock configurations, by route
         self.app = ""  # the app's container
+
+    @contextmanager
+    def running(self) -> Iterator["Testbed"]:
+        """Starts everything, and removes it at the end, and where the start fails."""
+        try:
+            self.start_all()
+            yield self
+        finally:
+            self.stop()
 
     def start_all(self) -> None:
         """Builds what changed, and starts the proxies, the generators and the machine-speed probes."""

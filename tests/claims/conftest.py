@@ -168,11 +168,8 @@ def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[SingleServers]:
     """Starts application servers without a proxy."""
-    starter = SingleServers()
-    try:
+    with SingleServers() as starter:
         yield starter
-    finally:
-        starter.remove_all()
 
 
 def read_conditions(config: pytest.Config) -> dict[str, Any]:

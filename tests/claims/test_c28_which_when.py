@@ -140,16 +140,12 @@ def write_evidence(finding: Finding, gains: bool, proxied: bool) -> str:
 
 def make_listeners_table(crowd: dict[str, Any]) -> Table:
     """How many listeners each server holds, and what happens to the next client."""
-    rows = [
-        [
-            f"{server} {interface}",
-            "all" if row["held"] == LISTENERS else str(row["held"]),
-            "–" if not row["held"] else "at once" if row["next"] is not None else "waits, too",
-            f"{row['last']:.1f} s",
-        ]
-        for interface, servers in crowd.items()
-        for server, row in servers.items()
-    ]
+    rows = []
+    for interface, servers in crowd.items():
+        for server, row in servers.items():
+            held = "all" if row["held"] == LISTENERS else str(row["held"])
+            next_client = "–" if not row["held"] else "at once" if row["next"] is not None else "waits, too"
+            rows.append([f"{server} {interface}", held, next_client, f"{row['last']:.1f} s"])
     return Table(
         "What happens to the next client",
         ["server", f"listeners held, of {LISTENERS}", "the next client", f"{SLOW} waits of {WAIT} s at once: the last"],

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from apps import gateway
+from apps.wsgi.bare import read_body
 
 LINK = "</style.css>; rel=preload; as=style"
 EVENTS = 3
@@ -39,14 +40,6 @@ def meet() -> bytes:
     return b"met"
 
 
-def body_of(environ: dict[str, Any]) -> bytes:
-    """Reads the request body to its end."""
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        return environ["wsgi.input"].read(int(length))
-    return environ["wsgi.input"].read() if environ.get("wsgi.input_terminated") else b""
-
-
 def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answers a request by its path."""
     path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
@@ -67,7 +60,7 @@ def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     if path == "/meet":
         body = meet()
     elif path == "/echo":
-        body = b"" if query == "unread" else body_of(environ)
+        body = b"" if query == "unread" else read_body(environ)
     elif path == "/header":
         body = environ.get("HTTP_X_LONG", "").encode("latin-1")
     else:

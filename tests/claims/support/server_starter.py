@@ -89,6 +89,12 @@ class SingleServers:
         """Removes these servers."""
         remove(*(server.container for server in servers))
 
+    def __enter__(self) -> "SingleServers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove_all()
+
     def remove_all(self) -> None:
         """Removes every server that is left."""
         containers.remove_project(PROJECT)
