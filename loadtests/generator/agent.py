@@ -3,7 +3,7 @@
 The agent stays up for the whole run, so that no window pays for starting Python. Locust measures at a fixed rate
 (locust_run.py). At the ceiling wrk, h2load or curl measures (ceiling_tools.py), or Locust where none of these can.
 
-Before each window of wrk or h2load, one answer is compared byte by byte over HTTP/1.1. During the window:
+Before each window of wrk, h2load or curl, one answer is compared byte by byte over HTTP/1.1. During the window:
 
 - Locust's users, and wrk for replies up to 16 kB, compare the status and every byte of each answer.
 - wrk for larger replies counts each status above 399 as an error, and compares the number of bytes of all answers.

@@ -114,6 +114,7 @@ def run_curl(user: type[LeanUser], order: Order) -> Observation:
     """
     if user.method != "GET":
         raise RuntimeError("HTTP/3 is measured with GET only")
+    check_answer(user)
     line = "%{stderr}%{http_version} %{http_code} %{size_download} %{time_total}\n"  # stdout is lost at the end
     command = ["curl", "--silent", "--http3-only", "--cacert", CA, "--parallel"]
     command += ["--parallel-max", f"{order.clients}", "--max-time", f"{PATIENCE}"]
