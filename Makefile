@@ -76,7 +76,7 @@ lint: $(BIN)/ready ## Check the code, scripts and configuration files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh .ci/run
-	$(BIN)/hadolint */Dockerfile tests/claims/probe/Dockerfile
+	$(BIN)/hadolint */Dockerfile loadtests/generator/Dockerfile tests/claims/probe/Dockerfile
 	$(BIN)/yamllint --strict .
 	@$(TOOLS) lint
 
