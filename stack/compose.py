@@ -56,8 +56,10 @@ class Compose:
         """Runs a subcommand and returns what it prints; with `check`, `Problem` with its error where it fails."""
         done = self.command(*arguments, environment=environment)
         if check and done.returncode != 0:
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            error = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "no message")
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+            last = next((n for n in reversed(range(len(lines))) if "rror" in lines[n]), len(lines) - 1)
+            count = 2 if lines[last].endswith(":") else 1  # the line after a colon is the reason
+            error = " ".join(lines[last : last + count])
             raise Problem(f"docker compose {arguments[0]} failed: {error}")
         return done.stdout
 

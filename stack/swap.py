@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 
+from stack import Problem
 from stack.compose import Compose
 from stack.readiness import wait_for_containers
 
@@ -31,8 +32,10 @@ def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None
         started = time.monotonic()
         wait_for_containers(compose, list_others(compose, old))
         before_stop()
-    except BaseException:
+    except BaseException as error:
         remove_containers(list_others(compose, old))
+        if isinstance(error, Problem):
+            raise Problem(f"{error}; the old app goes on") from None
         raise
     time.sleep(max(0, started + DNS_SECONDS - time.monotonic()))
     subprocess.run(["docker", "stop", *old], stdout=subprocess.DEVNULL, check=True)

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -145,6 +146,10 @@ def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path
     site.folder = folder
     site.environment |= {"COMPOSE_PROJECT_NAME": checkout.project, "IMAGES": f"{IMAGES}-site"}
     (folder / ".env").write_text("SERVER=uvicorn\nAPP=shop\nHEALTH_PATH=/\nDOMAIN=shop.example www.shop.example\n")
+    lock = subprocess.run(
+        [sys.executable, "-c", "import tools.lock"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert lock.returncode == 0, f"make lock: {lock.stderr}"
     try:
         done = site.make("up", "PROXY=caddy")
         assert done.returncode == 0, done.stderr

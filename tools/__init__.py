@@ -1,1 +1,1 @@
-"""What serves this repository only: its documentation, lint, virtual environment, locks and claims."""
+"""What serves this repository only. `make lock` (lock.py, venv.py) serves a copy of it too."""

@@ -13,14 +13,18 @@ from jinja2 import Environment, FileSystemLoader
 
 from loadtests.analysis import records
 from loadtests.analysis.records import Run
+from loadtests.analysis.validity import ValidityRule
 from loadtests.report.model import Section
 from loadtests.report.sections import list_glance, make_sections
+from loadtests.window import Window
 from stack import ROOT, Problem, settings
 from tools.markdown import table as make_table
 
 HERE = Path(__file__).parent
 INVALID_SHARE = 0.25  # of the windows: a notice says when more are invalid
 ENOUGH_ROUNDS = 5
+# A quieter machine mends none of these.
+FAULTS = (ValidityRule.ERRORS, ValidityRule.RESTART, ValidityRule.START, ValidityRule.GENERATOR_FAILED)
 
 
 def write(folder: Path) -> list[Path]:
@@ -89,11 +93,18 @@ def notices(run: Run) -> list[str]:
     if invalid > len(windows) * INVALID_SHARE:
         counts = Counter(invalidity.rule for window in windows for invalidity in window.invalid)
         rules = ", ".join(f"{rule} ({count})" for rule, count in counts.most_common(3))
-        texts.append(f"{invalid} of {len(windows)} windows are invalid: {rules}. A quieter machine gives more figures.")
+        texts.append(f"{invalid} of {len(windows)} windows are invalid: {rules}. {advise(windows)}")
     rounds = max((len(measured.windows) for measured in run.cells.values()), default=0)
     if rounds < ENOUGH_ROUNDS:
         texts.append(f"At most {rounds} round{'s' * (rounds != 1)} a cell: the intervals are wide, and more rows tie.")
     return texts
+
+
+def advise(windows: Sequence[Window]) -> str:
+    """What helps: the first fault of the stack, of the generator or of a scenario, or else a quieter machine."""
+    invalidities = [invalidity for window in windows for invalidity in window.invalid]
+    fault = next((invalidity for invalidity in invalidities if invalidity.rule in FAULTS), None)
+    return f"The first fault: {fault.reason}" if fault else "A quieter machine gives more figures."
 
 
 def main(environ: Mapping[str, str] = os.environ) -> None:
