@@ -6,6 +6,7 @@ ones stop. A container that stops finishes its requests first.
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from stack.compose import Compose
@@ -20,12 +21,15 @@ def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None
 
     `before_stop` is called when the new containers answer. If it raises an exception, the old ones stay.
     """
-    old = compose.containers("app")
-    if compose.is_current("app", old):
-        wait_for_containers(compose, old)
+    running = compose.containers("app")
+    remove_stopped(compose)
+    old = [container for container in running if not compose.is_current("app", [container])]
+    if not old:
+        wait_for_containers(compose, running)
         return
-    remove_containers(list_others(compose, old))  # stopped ones
-    scale = f"app={2 * len(old)}"
+    # Beside an interrupted swap's new containers: only the missing ones start.
+    missing = count_replicas(compose, running) - (len(running) - len(old))
+    scale = f"app={len(running) + max(0, missing)}"
     try:
         compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, "app")
         started = time.monotonic()
@@ -37,6 +41,19 @@ def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None
     time.sleep(max(0, started + DNS_SECONDS - time.monotonic()))
     subprocess.run(["docker", "stop", *old], stdout=subprocess.DEVNULL, check=True)
     remove_containers(old)
+
+
+def count_replicas(compose: Compose, containers: Iterable[str]) -> int:
+    """How many app containers there are to be: the running ones of one version.
+
+    After a swap that was killed there are two versions, and their sum would be twice as many at each such swap.
+    """
+    return max(Counter(map(compose.read_version, containers)).values(), default=1)
+
+
+def remove_stopped(compose: Compose) -> None:
+    """Removes the app's containers that do not run, such as those that an interrupted swap has stopped."""
+    remove_containers(list_others(compose, compose.containers("app")))
 
 
 def list_others(compose: Compose, containers: list[str]) -> list[str]:

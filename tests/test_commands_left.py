@@ -13,7 +13,7 @@ from stack import ROOT, images
 from stack.build import build, remove_images
 from stack.compose import LABEL, Compose
 from stack.waiting import wait_until
-from tests.support.checkout import OWN_IMAGES, Checkout, list_project
+from tests.support.checkout import OWN_IMAGES, Checkout, complaint, list_project
 from tests.support.engine import client
 from tests.support.stack import PREFIX
 
@@ -26,6 +26,54 @@ def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) ->
     assert process.returncode != 0
     assert "Traceback" not in output and "interrupted" in output
     assert checkout.left() == []
+
+
+def begin_swap(checkout: Checkout) -> subprocess.Popen[str]:
+    """Starts a swap, and returns when the new container is there beside the old one."""
+    assert checkout.make("up", "PROXY=nginx", "SERVER=granian").returncode == 0
+    process = checkout.start_make("up", "PROXY=nginx", "SERVER=uvicorn")
+    assert wait_until(lambda: len(checkout.containers("app")) == 2, 60, 0.02), "the swap did not begin"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_swap_that_is_interrupted_keeps_the_old_app(checkout: Checkout, number: signal.Signals) -> None:
+    process = begin_swap(checkout)
+    old = set(checkout.containers("app")[-1:])
+    os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=90)
+    assert "up: interrupted" in output and "Traceback" not in output
+    assert wait_until(lambda: set(checkout.containers("app")) == old), "the new container stayed, or the old one went"
+
+
+def test_a_swap_that_was_killed_is_finished_by_the_next_one(checkout: Checkout) -> None:
+    process = begin_swap(checkout)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=90)
+    done = checkout.make("up", "PROXY=nginx", "SERVER=uvicorn")
+    assert done.returncode == 0, done.stderr
+    assert len(checkout.containers("app")) == 1, "both versions counted as replicas"
+
+
+def test_a_replica_that_was_stopped_does_not_hold_a_start(checkout: Checkout) -> None:
+    assert checkout.make("up", "PROXY=nginx").returncode == 0
+    command = ["docker", "compose", "up", "--detach", "--no-deps", "--no-recreate", "--scale", "app=2", "app"]
+    subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True, capture_output=True)
+    stopped, _ = checkout.containers("app")
+    client().api.stop(stopped, timeout=0)
+    done = checkout.make("up", "PROXY=nginx")
+    assert done.returncode == 0, done.stderr
+    assert stopped not in checkout.left(), "an interrupted swap leaves such a container"
+
+
+def test_a_second_command_at_the_same_time_is_refused(checkout: Checkout) -> None:
+    first = checkout.start_make("up", "PROXY=nginx")
+    assert wait_until(checkout.left, 60), "it did not begin"
+    for target in ("up", "down"):
+        assert f"{target}: another `make up` or `make down` runs" in complaint(checkout.make(target))
+    output, _ = first.communicate(timeout=90)
+    assert first.returncode == 0, output
+    assert len(checkout.containers("app")) == 1
 
 
 @pytest.mark.full
