@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -77,7 +76,8 @@ def test_a_second_command_at_the_same_time_is_refused(checkout: Checkout) -> Non
 
 
 @pytest.mark.full
-def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_the_tests_leave_nothing_when_interrupted(number: signal.Signals) -> None:
     # A second run of the tests, of one test, is interrupted while its stack runs.
     command = [sys.executable, "-m", "pytest", "-q", "tests/test_proxies.py", "-k", "alt_svc"]
     process = subprocess.Popen(
@@ -86,7 +86,7 @@ def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
     project = f"{PREFIX}-shared-{process.pid}"
     label = f"{LABEL}.project={project}"
     assert wait_until(lambda: client().api.containers(filters={"label": label}), 60), "its stack did not start"
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     process.communicate(timeout=90)
     assert process.returncode != 0
     assert list_project(project) == []
