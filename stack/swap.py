@@ -6,9 +6,10 @@ ones stop. A container that stops finishes its requests first.
 
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from stack import ROOT
 from stack.compose import Compose
 from stack.readiness import wait_for_containers
 
@@ -27,9 +28,12 @@ def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None
     if not old:
         wait_for_containers(compose, running)
         return
-    # Beside an interrupted swap's new containers: only the missing ones start.
-    missing = count_replicas(compose, running) - (len(running) - len(old))
-    scale = f"app={len(running) + max(0, missing)}"
+    note = note_of(compose)
+    replicas = read_replicas(note, running)
+    note.parent.mkdir(exist_ok=True)
+    note.write_text("\n".join(replicas))
+    missing = max(0, len(replicas) - (len(running) - len(old)))  # a killed swap has started some of the new ones
+    scale = f"app={len(running) + missing}"
     try:
         compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", scale, "app")
         started = time.monotonic()
@@ -37,18 +41,26 @@ def swap_app(compose: Compose, before_stop: Callable[[], object] = bool) -> None
         before_stop()
     except BaseException:
         remove_containers(list_others(compose, old))
+        note.unlink(missing_ok=True)
         raise
     time.sleep(max(0, started + DNS_SECONDS - time.monotonic()))
     subprocess.run(["docker", "stop", *old], stdout=subprocess.DEVNULL, check=True)
     remove_containers(old)
+    note.unlink(missing_ok=True)
 
 
-def count_replicas(compose: Compose, containers: Iterable[str]) -> int:
-    """How many app containers there are to be: the running ones of one version.
+def note_of(compose: Compose) -> Path:
+    """The file that names the containers which a swap replaces. It stays where the swap is killed."""
+    return ROOT / f".cache/swap-{compose.project}"
 
-    After a swap that was killed there are two versions, and their sum would be twice as many at each such swap.
+
+def read_replicas(note: Path, running: list[str]) -> list[str]:
+    """The containers that say how many there are to be: the running ones; after a killed swap, those that it replaces.
+
+    Without the note of the killed swap, both halves would count, and each such swap would double their number.
     """
-    return max(Counter(map(compose.read_version, containers)).values(), default=1)
+    noted = note.read_text().split() if note.is_file() else []
+    return noted if set(noted) & set(running) else running
 
 
 def remove_stopped(compose: Compose) -> None:

@@ -54,6 +54,16 @@ def test_a_swap_that_was_killed_is_finished_by_the_next_one(checkout: Checkout) 
     assert len(checkout.containers("app")) == 1, "both versions counted as replicas"
 
 
+def test_a_swap_keeps_the_number_of_containers(checkout: Checkout) -> None:
+    assert checkout.make("up", "PROXY=nginx").returncode == 0
+    scale = ["docker", "compose", "up", "--detach", "--no-deps", "--no-recreate", "--scale", "app=3", "app"]
+    subprocess.run(scale, cwd=checkout.folder, env=checkout.environment, check=True, capture_output=True)
+    done = checkout.make("up", "PROXY=nginx", "SERVER=uvicorn", "WORKERS=1")
+    assert done.returncode == 0, done.stderr
+    assert len(checkout.containers("app")) == 3
+    assert not list((checkout.folder / ".cache").glob("swap-*"))
+
+
 def test_a_replica_that_was_stopped_does_not_hold_a_start(checkout: Checkout) -> None:
     assert checkout.make("up", "PROXY=nginx").returncode == 0
     command = ["docker", "compose", "up", "--detach", "--no-deps", "--no-recreate", "--scale", "app=2", "app"]
