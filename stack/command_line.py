@@ -4,17 +4,34 @@ import signal
 import sys
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from types import FrameType
 
 from stack import Problem, engine
+
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupts once, as Ctrl-C does, where the command is killed or its terminal closed.
+
+    make passes SIGTERM on to a command that has it already, and the second one must not interrupt the clean-up.
+    """
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:
     """Runs the command that the only argument names. `commands` has its function as `module:function`.
 
-    `Problem` and Ctrl-C end the command with one line and without a traceback. `without_engine`: commands that need no
-    Docker.
+    `Problem`, an error of the system (a full disk) and an interruption end the command with one line and without a
+    traceback. `without_engine`: commands that need no Docker.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the background jobs of a shell ignore SIGINT
+    for number in ENDINGS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, interrupt)
     name = sys.argv[1] if len(sys.argv) == 2 else ""
     if name not in commands:
         sys.exit(f"{package}: choose one of {', '.join(commands)}")
@@ -23,7 +40,7 @@ def run_command(package: str, commands: Mapping[str, str], without_engine: Colle
             engine.check()
         module, _, function = commands[name].partition(":")
         getattr(import_module(module), function)()
-    except Problem as problem:
+    except (Problem, OSError) as problem:
         sys.exit(f"{name}: {problem}")
     except KeyboardInterrupt:
         sys.exit(f"\n{name}: interrupted")

@@ -6,6 +6,7 @@ import subprocess
 from stack import CHECKOUT, ROOT, Problem, engine, images, settings
 from stack.build import remove_images
 from stack.compose import LABEL, Compose
+from stack.lock import hold_lock
 from stack.ports import HTTPS, list_ports
 from stack.readiness import read_authority, site_name
 from stack.running_stack import RunningStack
@@ -18,8 +19,9 @@ def down() -> None:
     compose = Compose()
     if other := compose.owned_elsewhere():
         raise Problem(f"the stack named {compose.project} runs from {other}: run `make down` there")
-    existed = compose.exists()
-    RunningStack(compose).remove()
+    with hold_lock():
+        existed = compose.exists()
+        RunningStack(compose).remove()
     result = "removed the containers, networks and volumes of" if existed else "nothing runs of"
     print(f"down: {result} {compose.project}")
 

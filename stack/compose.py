@@ -165,5 +165,8 @@ class Compose:
         """Whether all these containers have the service's present configuration and image."""
         image = images.read_ids([self.services[service]["image"]])
         current = f"{self.config_hashes[service]} {next(iter(image.values()), '')}"
-        template = f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}} {{{{.Image}}}}'
-        return all(self.inspect(container, template) == current for container in containers)
+        return all(self.read_version(container) == current for container in containers)
+
+    def read_version(self, container: str) -> str:
+        """What tells an outdated container from a current one: the hash of its configuration, and its image's id."""
+        return self.inspect(container, f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}} {{{{.Image}}}}')

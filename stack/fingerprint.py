@@ -33,9 +33,16 @@ def compute(service: Mapping[str, Any], base_ids: Mapping[str, str]) -> str:
     )
     for file in list_files(context):
         mode = file.lstat().st_mode
-        content = str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
+        content = read_content(file)
         digest.update(f"{file.relative_to(context)} {mode} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def read_content(file: Path) -> bytes:
+    """What a build copies of a file; the target of a link; nothing of a folder, of which only the mode counts."""
+    if file.is_symlink():
+        return str(file.readlink()).encode()
+    return b"" if file.is_dir() else file.read_bytes()
 
 
 def list_bases(service: Mapping[str, Any]) -> list[str]:
@@ -45,14 +52,19 @@ def list_bases(service: Mapping[str, Any]) -> list[str]:
 
 
 def list_files(context: Path) -> Iterator[Path]:
-    """The files that a build can copy. Lines such as `!apps` in .dockerignore: the context has these names only."""
+    """The files and folders that a build can copy, and .dockerignore, which chooses them.
+
+    Lines such as `!apps` in .dockerignore: the context has these names only.
+    """
     ignore = context / ".dockerignore"
     lines = ignore.read_text().splitlines() if ignore.is_file() else []
-    names = [line[1:] for line in lines if line.startswith("!")] or ["."]
-    for name in names:
-        path = context / name
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if not NOT_COPIED & {*file.relative_to(context).parts} and (file.is_file() or file.is_symlink()):
+    names = [line[1:].strip().strip("/") for line in lines if line.startswith("!")]
+    if names:
+        yield ignore
+    for path in [path for name in names for path in sorted(context.glob(name))] or [context]:
+        for file in [path, *sorted(path.rglob("*"))]:
+            is_special = not (file.is_file() or file.is_dir() or file.is_symlink())
+            if not NOT_COPIED & {*file.relative_to(context).parts} and not is_special:
                 yield file
 
 

@@ -7,8 +7,9 @@ import socket
 import ssl
 import subprocess
 import tarfile
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 
 from stack import Problem, progress
@@ -47,6 +48,7 @@ def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | 
     ]
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     name, authority = site_name(compose), read_authority(compose)
+    given_up = threading.Event()
 
     def wait_for_proxy(port: Port) -> None:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
@@ -56,33 +58,50 @@ def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | 
             status = request_status(host, port.number, name, path, authority)
             return "" if status == "200" else status
 
-        fault = wait_without_fault(compose, container, port.service, find_fault, seconds)
+        fault = wait_without_fault(compose, container, port.service, find_fault, seconds, given_up)
         if fault:
             raise Problem(f"https://{name}:{port.number}{path} through {port.service} says: {fault}; its log is above")
 
     with ThreadPoolExecutor(max(1, len(ports))) as pool:
-        list(pool.map(wait_for_proxy, ports))
+        try:
+            for wait in as_completed([pool.submit(wait_for_proxy, port) for port in ports]):
+                wait.result()
+        except BaseException:  # the first proxy that fails, or an interruption, ends the other waits too
+            given_up.set()
+            raise
 
 
 def wait_without_fault(
-    compose: Compose, container: str, name: str, find_fault: Callable[[], str], seconds: float | None
+    compose: Compose,
+    container: str,
+    name: str,
+    find_fault: Callable[[], str],
+    seconds: float | None,
+    given_up: threading.Event | None = None,
 ) -> str:
     """Waits until `find_fault()` returns "", which means ready. Returns its last answer, and shows the log of a fault.
 
-    Docker restarts a container that ended by itself. Such a restart raises `Problem` at once.
+    Docker restarts a container that ended by itself. Such a restart raises `Problem` at once. `given_up`: nobody waits
+    any longer, so this ends without a fault.
     """
+    template = "{{.State.Restarting}} {{.RestartCount}}"
+    before = compose.inspect(container, template).split()[1:]  # a restart of last week says nothing
 
     def has_restarted() -> bool:
-        return compose.inspect(container, "{{.RestartCount}}") not in ("", "0")
+        is_restarting, *count = compose.inspect(container, template).split() or [""]
+        return is_restarting == "true" or (bool(count) and count != before)
+
+    faults = []
 
     def find_end() -> tuple[str, bool] | None:
-        fault = find_fault()
+        fault = "" if given_up and given_up.is_set() else find_fault()
         if not fault:
             return "", False
+        faults.append(fault)
         return (fault, True) if has_restarted() else None
 
     end = wait_until(find_end, READY_SECONDS if seconds is None else seconds, PAUSE)
-    fault, restarted = end or (find_fault(), has_restarted())
+    fault, restarted = end or (faults[-1], False)
     if fault:
         progress.show(compose.logs(container))
     if fault and restarted:

@@ -8,17 +8,19 @@ from apps import serve
 from stack import Problem, engine, images, progress, settings
 from stack.build import remove_images
 from stack.compose import Compose
+from stack.lock import hold_lock
 from stack.ports import HTTP, HTTPS, check_ports, published_number
 from stack.readiness import READY_SECONDS, read_authority, site_name, wait_for_containers
 from stack.running_stack import RunningStack
-from stack.swap import remove_containers
+from stack.swap import remove_containers, remove_stopped
 
 ACME_SECONDS = 180
 
 
 def main() -> None:
     """`make up`."""
-    up(settings.read(os.environ))
+    with hold_lock():
+        up(settings.read(os.environ))
 
 
 def up(plan: settings.Settings) -> None:
@@ -127,7 +129,9 @@ def start_or_swap_app(stack: RunningStack) -> None:
             stack.swap_app()
     else:
         with progress.step("up: waiting for the app"):
-            if not running:
+            if running:
+                remove_stopped(stack.compose)
+            else:
                 stack.start("app")
             stack.wait_for_app()
 

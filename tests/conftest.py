@@ -50,8 +50,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Ends on SIGTERM as on Ctrl-C: with every stack removed."""
+    """Ends on SIGTERM and a closed terminal as on Ctrl-C: with every stack removed."""
     signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, interrupt)
     signal.signal(signal.SIGINT, interrupt)  # the background jobs of a shell, and all that they start, ignore SIGINT
     config.addinivalue_line("markers", "duty(name): what the test shows, which a proxy may lack (stack/proxies.py)")
     config.addinivalue_line("markers", f"{selection.FULL}: needs more than the one stack of --fast")
@@ -59,8 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Interrupts the tests once. A second signal, such as xdist's, must not interrupt the removal of the stacks."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

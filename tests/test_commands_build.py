@@ -34,11 +34,15 @@ def make_context(folder: Path) -> dict[str, Any]:
     folder.mkdir()
     (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY . /\n")
     (folder / "start.sh").write_text("exec true\n")
+    (folder / "conf").mkdir(0o755)
     (folder / "__pycache__").mkdir()
     return {"build": {"context": str(folder), "dockerfile": "Dockerfile", "args": {"BASE_IMAGE": "debian"}}}
 
 
-@pytest.mark.parametrize("change", ["content", "mode", "name", "new file", "Dockerfile", "argument", "base image"])
+@pytest.mark.parametrize(
+    "change",
+    ["content", "mode", "mode of a folder", "name", "new file", "new folder", "Dockerfile", "argument", "base image"],
+)
 def test_an_image_is_out_of_date_when_something_that_it_is_built_from_changes(tmp_path: Path, change: str) -> None:
     service, base_ids = make_context(tmp_path / "context"), {"debian": "sha256:1"}
     before = fingerprint.compute(service, base_ids)
@@ -49,6 +53,10 @@ def test_an_image_is_out_of_date_when_something_that_it_is_built_from_changes(tm
             script.write_text("exec false\n")
         case "mode":
             script.chmod(0o755)
+        case "mode of a folder":  # a folder that the image's user may not read
+            (tmp_path / "context/conf").chmod(0o700)
+        case "new folder":
+            (tmp_path / "context/new").mkdir()
         case "name":
             script.rename(script.with_name("begin.sh"))
         case "new file":
@@ -60,6 +68,21 @@ def test_an_image_is_out_of_date_when_something_that_it_is_built_from_changes(tm
         case "base image":
             base_ids["debian"] = "sha256:2"
     assert fingerprint.compute(service, base_ids) != before
+
+
+@pytest.mark.parametrize("chosen", ["!start.sh", "!/start.sh", "!*.sh", "! start.sh"])
+def test_dockerignore_chooses_what_counts(tmp_path: Path, chosen: str) -> None:
+    service, base_ids = make_context(tmp_path / "context"), {"debian": "sha256:1"}
+    ignore = tmp_path / "context/.dockerignore"
+    ignore.write_text(f"*\n{chosen}\n")
+    before = fingerprint.compute(service, base_ids)
+    (tmp_path / "context/other").write_text("not copied")
+    assert fingerprint.compute(service, base_ids) == before
+    (tmp_path / "context/start.sh").write_text("exec false\n")
+    changed = fingerprint.compute(service, base_ids)
+    assert changed != before
+    ignore.write_text(f"*\n{chosen}\nstart.sh\n")
+    assert fingerprint.compute(service, base_ids) != changed
 
 
 def test_an_image_is_up_to_date_while_it_is_the_one_that_was_built(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from stack import ROOT, images
 from stack.build import build, remove_images
 from stack.compose import LABEL, Compose
 from stack.waiting import wait_until
-from tests.support.checkout import OWN_IMAGES, Checkout, list_project
+from tests.support.checkout import OWN_IMAGES, Checkout, complaint, list_project
 from tests.support.engine import client
 from tests.support.stack import PREFIX
 
@@ -28,8 +27,67 @@ def test_a_first_start_that_is_interrupted_leaves_nothing(checkout: Checkout) ->
     assert checkout.left() == []
 
 
+def begin_swap(checkout: Checkout) -> subprocess.Popen[str]:
+    """Starts a swap, and returns when the new container is there beside the old one."""
+    assert checkout.make("up", "PROXY=nginx", "SERVER=granian").returncode == 0
+    process = checkout.start_make("up", "PROXY=nginx", "SERVER=uvicorn")
+    assert wait_until(lambda: len(checkout.containers("app")) == 2, 60, 0.02), "the swap did not begin"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_swap_that_is_interrupted_keeps_the_old_app(checkout: Checkout, number: signal.Signals) -> None:
+    process = begin_swap(checkout)
+    old = set(checkout.containers("app")[-1:])
+    os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=90)
+    assert "up: interrupted" in output and "Traceback" not in output
+    assert wait_until(lambda: set(checkout.containers("app")) == old), "the new container stayed, or the old one went"
+
+
+def test_a_swap_that_was_killed_is_finished_by_the_next_one(checkout: Checkout) -> None:
+    process = begin_swap(checkout)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=90)
+    done = checkout.make("up", "PROXY=nginx", "SERVER=uvicorn")
+    assert done.returncode == 0, done.stderr
+    assert len(checkout.containers("app")) == 1, "both versions counted as replicas"
+
+
+def test_a_swap_keeps_the_number_of_containers(checkout: Checkout) -> None:
+    assert checkout.make("up", "PROXY=nginx").returncode == 0
+    scale = ["docker", "compose", "up", "--detach", "--no-deps", "--no-recreate", "--scale", "app=3", "app"]
+    subprocess.run(scale, cwd=checkout.folder, env=checkout.environment, check=True, capture_output=True)
+    done = checkout.make("up", "PROXY=nginx", "SERVER=uvicorn", "WORKERS=1")
+    assert done.returncode == 0, done.stderr
+    assert len(checkout.containers("app")) == 3
+    assert not list((checkout.folder / ".cache").glob("swap-*"))
+
+
+def test_a_replica_that_was_stopped_does_not_hold_a_start(checkout: Checkout) -> None:
+    assert checkout.make("up", "PROXY=nginx").returncode == 0
+    command = ["docker", "compose", "up", "--detach", "--no-deps", "--no-recreate", "--scale", "app=2", "app"]
+    subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True, capture_output=True)
+    stopped, _ = checkout.containers("app")
+    client().api.stop(stopped, timeout=0)
+    done = checkout.make("up", "PROXY=nginx")
+    assert done.returncode == 0, done.stderr
+    assert stopped not in checkout.left(), "an interrupted swap leaves such a container"
+
+
+def test_a_second_command_at_the_same_time_is_refused(checkout: Checkout) -> None:
+    first = checkout.start_make("up", "PROXY=nginx")
+    assert wait_until(checkout.left, 60), "it did not begin"
+    for target in ("up", "down"):
+        assert f"{target}: another `make up` or `make down` runs" in complaint(checkout.make(target))
+    output, _ = first.communicate(timeout=90)
+    assert first.returncode == 0, output
+    assert len(checkout.containers("app")) == 1
+
+
 @pytest.mark.full
-def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_the_tests_leave_nothing_when_interrupted(number: signal.Signals) -> None:
     # A second run of the tests, of one test, is interrupted while its stack runs.
     command = [sys.executable, "-m", "pytest", "-q", "tests/test_proxies.py", "-k", "alt_svc"]
     process = subprocess.Popen(
@@ -38,7 +96,7 @@ def test_the_tests_leave_nothing_when_interrupted(tmp_path: Path) -> None:
     project = f"{PREFIX}-shared-{process.pid}"
     label = f"{LABEL}.project={project}"
     assert wait_until(lambda: client().api.containers(filters={"label": label}), 60), "its stack did not start"
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     process.communicate(timeout=90)
     assert process.returncode != 0
     assert list_project(project) == []

@@ -54,6 +54,20 @@ def test_an_unknown_host_reaches_no_application(stack: StackUnderTest, proxy: st
         assert b"no such" not in answer, "the application answered, not the proxy"
 
 
+@pytest.mark.parametrize("port", ["x", "8443.evil.example"])
+def test_a_port_that_is_no_number_reaches_no_application(
+    stack: StackUnderTest, any_app: None, proxy: str, port: str
+) -> None:
+    request = f"GET /request HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"
+    answer = stack.raw(proxy, request.encode())
+    # Traefik cannot refuse it: docs/proxies.md.
+    assert answer.startswith(b"HTTP/1.1 200 " if proxy == "traefik" else b"HTTP/1.1 400 "), answer[:200]
+    for host in ("localhost", "localhost:8443"):
+        assert stack.raw(proxy, request.encode().replace(f"localhost:{port}".encode(), host.encode())).startswith(
+            b"HTTP/1.1 200 "
+        )
+
+
 def test_a_host_in_the_request_line_does_not_get_around_the_check(stack: StackUnderTest, proxy: str) -> None:
     answer = stack.raw(
         proxy, b"GET http://evil.example/request HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -240,6 +254,15 @@ def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, par
 
     assert status(7_000) == 200
     assert status(size) == refusals[part == "header"]
+
+
+def test_a_body_of_exactly_the_limit_passes(stack: StackUnderTest, any_app: None, proxy: str) -> None:
+    megabyte = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n" + 10 * megabyte + b"0\r\n\r\n"
+    announced = b"Content-Length: 10485760\r\n\r\n" + b"x" * 10485760
+    for body in (announced, chunked):
+        answer = stack.raw(proxy, b"POST /upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + body)
+        assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
 
 
 def test_a_body_without_a_length_has_the_same_limit(stack: StackUnderTest, proxy: str) -> None:
