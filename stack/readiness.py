@@ -39,15 +39,20 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
             raise Problem(f"the {name} was not ready within {seconds or READY_SECONDS} s ({fault}): its log is above")
 
 
-def wait_for_proxies(compose: Compose, proxies: Iterable[str], seconds: float | None = None) -> None:
-    """Waits until a request gets through each proxy to the app and back, over verified TLS; else `Problem`."""
+def wait_for_proxies(
+    compose: Compose, proxies: Iterable[str], authority: str = "", seconds: float | None = None
+) -> None:
+    """Waits until a request gets through each proxy to the app and back, over verified TLS; else `Problem`.
+
+    `authority`: the certificate (PEM) of an authority to trust besides the host's.
+    """
     ports = [
         port
         for port in list_ports(compose)
         if port.service in proxies and (port.inside, port.protocol) == (HTTPS, "tcp")
     ]
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
-    name, authority = site_name(compose), read_authority(compose)
+    name = site_name(compose)
     given_up = threading.Event()
 
     def wait_for_proxy(port: Port) -> None:

@@ -21,6 +21,7 @@ class RunningStack:
 
     def __init__(self, compose: Compose) -> None:
         self.compose = compose
+        self.authority = ""  # read once: it stays the same as long as the stack
 
     def change(self, settings: Mapping[str, str]) -> None:
         """Puts `settings` on top of the present ones, for the containers that start from now on."""
@@ -72,7 +73,7 @@ class RunningStack:
 
     def wait_for_proxies(self, proxies: Iterable[str], seconds: float | None = None) -> None:
         """Waits until a request gets through each proxy."""
-        wait_for_proxies(self.compose, proxies, seconds)
+        wait_for_proxies(self.compose, proxies, self.read_authority(), seconds)
 
     def container(self, service: str) -> str:
         """The id of a service's only container."""
@@ -84,7 +85,8 @@ class RunningStack:
 
     def read_authority(self) -> str:
         """The certificate of the stack's local authority (PEM)."""
-        return read_authority(self.compose)
+        self.authority = self.authority or read_authority(self.compose)
+        return self.authority
 
     def remove(self) -> None:
         """Removes the project's containers, networks and volumes, and nothing else."""

@@ -10,7 +10,7 @@ from stack.build import remove_images
 from stack.compose import Compose
 from stack.lock import hold_lock
 from stack.ports import HTTP, HTTPS, check_ports, published_number
-from stack.readiness import READY_SECONDS, read_authority, site_name, wait_for_containers
+from stack.readiness import READY_SECONDS, site_name, wait_for_containers
 from stack.running_stack import RunningStack
 from stack.swap import remove_containers, remove_stopped
 
@@ -50,12 +50,11 @@ def up(plan: settings.Settings) -> None:
         running = [name for name in compose.proxies() if name in containers]
         with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
-            authority = pool.submit(read_authority, stack.compose)
             stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else READY_SECONDS)
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
     choice = describe_choice(plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
-    if authority.result():
+    if stack.read_authority():
         print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
 
 
@@ -80,7 +79,12 @@ def swap_app(stack: RunningStack) -> None:
     """Swaps the app where nothing else changes. The certificates are renewed meanwhile: no part waits for them."""
     with progress.step("up: renewing the certificates and swapping the app"), ThreadPoolExecutor() as pool:
         certificates = pool.submit(stack.make_certificates)
-        stack.swap_app(before_stop=certificates.result)
+
+        def finish_certificates() -> None:
+            certificates.result()
+            stack.read_authority()  # for the question at the end: here, the swap waits anyway
+
+        stack.swap_app(before_stop=finish_certificates)
 
 
 def start_parts(stack: RunningStack, outdated: Sequence[str], with_app: bool) -> None:

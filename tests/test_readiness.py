@@ -65,5 +65,5 @@ def test_the_first_proxy_that_fails_ends_the_wait_for_all(monkeypatch: pytest.Mo
     monkeypatch.setattr(readiness, "request_status", lambda *_: "refused")
     began = time.monotonic()
     with pytest.raises(Problem, match="caddy does not stay up"):
-        readiness.wait_for_proxies(compose, ["nginx", "caddy"], 30)
+        readiness.wait_for_proxies(compose, ["nginx", "caddy"], seconds=30)
     assert time.monotonic() - began < 5
