@@ -16,9 +16,9 @@ from stack import proxies
 from stack.proxies import CACHE
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Verdict
-from tests.claims.support.containers import stop
 from tests.claims.support.duties import lacks
 from tests.claims.support.stock_proxies import run_stock_proxy
+from tests.support.engine import stop
 from tests.support.stack import PROXIES, StackUnderTest, spoken_versions
 
 CLAIM = Claim("C04", "The web server controls caching")

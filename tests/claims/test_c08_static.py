@@ -6,7 +6,7 @@ from stack import ROOT, proxies
 from stack.proxies import STATIC
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Verdict
-from tests.claims.support.containers import stop
+from tests.support.engine import stop
 from tests.support.stack import DEFAULT_PROXIES, PROXIES, StackUnderTest, spoken_versions
 
 CLAIM = Claim(

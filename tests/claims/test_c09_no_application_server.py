@@ -10,9 +10,8 @@ from loadtests.run import engine_counters
 from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table
-from tests.claims.support.containers import read_address
 from tests.claims.support.stock_proxies import run_stock_proxy
-from tests.support.engine import exec_in, remove, run_detached
+from tests.support.engine import address_in, exec_in, remove, run_detached
 from tests.support.stack import IMAGES, StackUnderTest, is_open
 
 CLAIM = Claim("C09", "Languages such as Go and Rust need no application server: the HTTP server is in the program")
@@ -77,7 +76,7 @@ def test_granian_answers_a_file_without_python(stack: StackUnderTest, finding: F
         labels={f"{LABEL}.project": stack.compose.project},
     )
     try:
-        address = read_address(container)
+        address = address_in(container, "bridge")
         assert wait_until(lambda: is_open(address, 8000), 20), stack.compose.logs(container)
         connection = http.client.HTTPConnection(address, 8000, timeout=10)
         assert get_body(connection, "/static/hello.txt").startswith(b"A static file")

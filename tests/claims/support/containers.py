@@ -1,11 +1,11 @@
-"""What the claims ask of the engine beyond tests/support/engine.py: streams, signals, addresses, exit codes."""
+"""What the claims ask of the engine beyond tests/support/engine.py: streams, processes, subnets, exit codes."""
 
 import time
 
 from docker.errors import APIError
 
 from stack.compose import LABEL
-from tests.support.engine import client, inspect, remove
+from tests.support.engine import client, remove
 
 # The hardening of compose.yaml, for containers that a claim starts itself.
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
@@ -34,16 +34,6 @@ def exec_in_background(container: str, *command: str) -> None:
     api.exec_start(api.exec_create(container, list(command))["Id"], detach=True)
 
 
-def stop(container: str, seconds: int | None = None) -> None:
-    """Stops a container: its stop signal, then SIGKILL after `seconds` (None: after the container's grace period)."""
-    client().api.stop(container, timeout=seconds)
-
-
-def send_signal(container: str, name: str) -> None:
-    """Sends a signal to a container's first process, as `docker kill --signal` does."""
-    client().api.kill(container, signal=name)
-
-
 def list_processes(container: str) -> list[list[str]]:
     """Pid, parent, state and command line of a container's processes, with the pids of the host (`docker top`).
 
@@ -53,11 +43,6 @@ def list_processes(container: str) -> list[list[str]]:
         return client().api.top(container, ps_args="-eo pid,ppid,stat,args")["Processes"] or []
     except APIError:
         return []
-
-
-def read_address(container: str, network: str = "bridge") -> str:
-    """The IPv4 address that a container has in a network."""
-    return inspect(container)["NetworkSettings"]["Networks"][network]["IPAddress"]
 
 
 def read_subnet(network: str) -> str:

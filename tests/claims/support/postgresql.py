@@ -9,7 +9,7 @@ from stack.compose import Compose
 from stack.waiting import wait_until
 from tests.claims.support import containers
 from tests.claims.support.server_starter import PROJECT
-from tests.support.engine import exec_in, read_logs, remove, run_detached
+from tests.support.engine import address_in, exec_in, read_logs, remove, run_detached
 from tests.support.stack import IMAGES
 
 PASSWORD = "it's \\ a password"  # noqa: S105 - with characters that a shell or SQL would interpret
@@ -22,7 +22,7 @@ class Database:
 
     def __init__(self, container: str) -> None:
         self.container = container
-        self.environment = {"PGHOST": containers.read_address(container)}
+        self.environment = {"PGHOST": address_in(container, "bridge")}
         self.environment |= {"PGUSER": "app", "PGDATABASE": "app", "PGPASSWORD": PASSWORD}
 
     def query(self, sql: str, check: bool = True) -> str:

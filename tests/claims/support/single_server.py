@@ -15,7 +15,7 @@ from apps import contract
 from tests.claims.support import containers
 from tests.claims.support.http_client import Target, send_gets
 from tests.claims.support.processes import READ_CPU, READ_PROC, ServerProcesses, parse_proc, parse_top
-from tests.support.engine import exec_in, inspect, read_logs
+from tests.support.engine import address_in, exec_in, inspect, read_logs, send_signal, stop
 
 T = TypeVar("T")
 PORT = 8000
@@ -51,7 +51,7 @@ class SingleServer:
     @property
     def target(self) -> Target:
         """Where a client connects now. A restart may change the address."""
-        return Target(containers.read_address(self.container))
+        return Target(address_in(self.container, "bridge"))
 
     @cached_property
     def address(self) -> str:
@@ -151,7 +151,7 @@ class SingleServer:
 
     def send_signal(self, name: str) -> None:
         """Sends a signal as Docker does: to the container's init."""
-        containers.send_signal(self.container, name)
+        send_signal(self.container, name)
 
     def kill(self, pid: int, name: str) -> None:
         """Sends a signal to one of its processes, past the container's init."""
@@ -162,7 +162,7 @@ class SingleServer:
 
     def stop(self, seconds: int = 30) -> None:
         """Stops the container as `docker stop` does: SIGTERM, and SIGKILL after `seconds`."""
-        containers.stop(self.container, seconds)
+        stop(self.container, seconds)
 
     def state(self) -> str:
         """`running`, or `exited` and the exit code."""

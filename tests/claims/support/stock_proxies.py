@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from stack.compose import LABEL
 from stack.waiting import wait_until
-from tests.claims.support.containers import read_address
-from tests.support.engine import client, read_logs, remove
+from tests.support.engine import address_in, client, read_logs, remove
 from tests.support.stack import IMAGES, StackUnderTest, is_open
 
 PORT = 8080
@@ -70,7 +69,7 @@ def run_stock_proxy(stack: StackUnderTest, proxy: str, configuration: str, folde
     try:
         client().api.connect_container_to_network(container, f"{project}_backend")
         client().api.start(container)
-        address = read_address(container, f"{project}_edge")
+        address = address_in(container, f"{project}_edge")
         assert wait_until(lambda: is_open(address, PORT), 20), read_logs(container)
         yield StockProxy(container, address)
     finally:
