@@ -10,7 +10,7 @@ from apps import serve
 from stack import ROOT, Problem, engine, fingerprint, images, progress
 from stack.compose import LABEL, Compose
 
-TAIL_LINES = 40  # how much of the log is shown where a build fails
+SHOWN_LINES = 40  # how much is shown of the step that failed
 
 
 def build_all() -> None:
@@ -47,27 +47,44 @@ def compute_fingerprints(compose: Compose, services: Sequence[str]) -> dict[str,
 
 
 def run_build(compose: Compose, services: Sequence[str]) -> None:
-    """Runs `docker compose build`. `Problem`, below the end of the log, names the images that failed."""
+    """Runs `docker compose build`. `Problem`, below the output of the step that failed, names the image and the reason."""
     log = ROOT / f".cache/build-{compose.environment.get('APP_BASE') or 'app'}.log"
     log.parent.mkdir(exist_ok=True)
     # The project's name becomes a label of the images.
     environment = {**compose.environment, "COMPOSE_PROJECT_NAME": compose.image_project, "BUILDKIT_PROGRESS": "plain"}
     command = ["docker", "compose", "build", *services]
     log_name = os.path.relpath(log, ROOT)
-    try:
-        with progress.step(f"images: building {', '.join(services)} (log: {log_name})"), log.open("w") as file:
-            done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
-            if done.returncode != 0:
-                failed = " and ".join(find_failed(log, services))
-                raise Problem(f"the image of {failed} cannot be built: the end of {log_name} is above")
-    except Problem:
-        progress.show("\n".join(log.read_text(errors="replace").rstrip().splitlines()[-TAIL_LINES:]))
-        raise
+    with progress.step(f"images: building {', '.join(services)} (log: {log_name})"), log.open("w") as file:
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
+        if done.returncode != 0:
+            text = log.read_text(errors="replace")
+            lines = read_failed_step(text)
+            progress.show("\n".join(lines[-SHOWN_LINES:]))
+            raise Problem(
+                f"the image of {' and '.join(find_failed(text, services))} cannot be built: {summarize(lines)}"
+            )
 
 
-def find_failed(log: Path, services: Sequence[str]) -> list[str]:
+def read_failed_step(text: str) -> list[str]:
+    """What the first step that failed has printed, from the log; the log's last lines where no step has failed."""
+    for number in re.findall(r"^#(\d+) ERROR", text, re.MULTILINE):
+        lines = re.findall(rf"^#{number} \d+\.\d+ (.*\S)", text, re.MULTILINE)
+        if lines:
+            return lines
+    return text.rstrip().splitlines()[-SHOWN_LINES:]
+
+
+def summarize(lines: Sequence[str]) -> str:
+    """The line that tells why a step failed: Python's last line with its place, the first that is an error, or the last."""
+    last = lines[-1].strip() if lines else "no message"
+    places = re.findall(r'File "(.+)", line (\d+)', "\n".join(lines))
+    if places and re.match(r"\w+(Error|Exception)\b", last):
+        return f"{places[-1][0].removeprefix('/srv/')}, line {places[-1][1]}: {last}"
+    return next((line.strip() for line in lines if re.match(r"\s*(ERROR|E|error):", line)), last)
+
+
+def find_failed(text: str, services: Sequence[str]) -> list[str]:
     """The services whose images failed, from the log; every service of the build where the log names none."""
-    text = log.read_text(errors="replace")
     named = set(re.findall(r"^target (\S+): failed", text, re.MULTILINE))
     # `#12 [nginx 3/8] RUN …` names the service of a step, `#12 ERROR: …` is the step that failed.
     steps = dict(re.findall(r"^#(\d+) \[(\S+) ", text, re.MULTILINE))

@@ -49,6 +49,7 @@ class Compose:
             env={**self.environment, **(environment or {})},
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
 
@@ -144,8 +145,8 @@ class Compose:
     def logs(self, container: str, lines: int = 50) -> str:
         """The last lines of a container's log, both streams."""
         command = ["docker", "logs", "--tail", str(lines), container]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        return done.stdout.strip()
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return done.stdout.decode(errors="replace").strip()
 
     def owned_elsewhere(self) -> str:
         """The folder of another checkout that runs a project of this name; "" where none does."""

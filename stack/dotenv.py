@@ -1,33 +1,51 @@
-"""The user's .env file, and .env.example, which lists every setting."""
+"""The settings in the user's .env file, as Compose reads them, and .env.example, which lists every setting."""
 
+import json
 import re
+import subprocess
 from collections.abc import Mapping
 from functools import cache
 
-from stack import ROOT
+from stack import ROOT, Problem
 
-
-def read_dotenv() -> dict[str, str]:
-    """The `NAME=value` lines of .env, which Compose reads too; empty without the file."""
-    file = ROOT / ".env"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): unquote(value.strip()) for name, mark, value in pairs if mark}
-
-
-def unquote(value: str) -> str:
-    """A value as Compose reads it: without its quotes; an unquoted value ends where a comment begins."""
-    quoted = re.match(r"""(['"])(.*?)\1""", value)
-    return quoted[2] if quoted else re.split(r"(?:^|\s)#", value)[0].strip()
+NAME = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]", re.MULTILINE)
 
 
 def overlay(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings of .env, with those of `environ` on top. An empty variable counts as not set."""
-    return {**read_dotenv(), **{name: value for name, value in environ.items() if value}}
+    """The settings of .env, with those of `environ` on top, by Compose's own rules. An empty one counts as not set."""
+    settings = dict(environ)
+    if (ROOT / ".env").is_file() or environ.get("COMPOSE_ENV_FILES"):
+        names = read_names() | list_settings()
+        settings |= interpolate(tuple(sorted(environ.items())), tuple(sorted(names)), read_text(".env"))
+    return {name: value for name, value in settings.items() if value}
+
+
+@cache
+def interpolate(environ: tuple[tuple[str, str], ...], names: tuple[str, ...], text: str) -> dict[str, str]:
+    """What Compose puts in the place of `${NAME}`, for each name. `text`: .env, so that a changed file is read again."""
+    model = {"services": {"settings": {"image": "none", "environment": {name: f"${{{name}-}}" for name in names}}}}
+    command = ["docker", "compose", "--file", "-", "config", "--format", "json"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=dict(environ), input=json.dumps(model), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Problem(f".env cannot be read: {' '.join(done.stderr.split())}")
+    values: dict[str, str] = json.loads(done.stdout)["services"]["settings"]["environment"]
+    return {name: value.replace("$$", "$") for name, value in values.items()}
+
+
+def read_names() -> set[str]:
+    """The names that .env sets; empty without the file."""
+    return set(NAME.findall(read_text(".env")))
 
 
 @cache
 def list_settings() -> frozenset[str]:
     """The name of every setting: the lines of .env.example. Empty without that file."""
-    file = ROOT / ".env.example"
-    return frozenset(re.findall(r"^#([A-Z_]+)=", file.read_text(), re.MULTILINE)) if file.is_file() else frozenset()
+    return frozenset(re.findall(r"^#([A-Z_]+)=", read_text(".env.example"), re.MULTILINE))
+
+
+def read_text(name: str) -> str:
+    """The text of a file of this folder; "" where it is missing."""
+    file = ROOT / name
+    return file.read_text(errors="replace") if file.is_file() else ""

@@ -1,12 +1,19 @@
 """Finds the Docker engine with its Compose and buildx plugins. `stack/install.py` installs what is missing."""
 
+import os
 import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 from stack import Problem
+
+# The oldest releases that this project works with.
+FLOORS = {"compose": (2, 20), "buildx": (0, 12)}
+NO_ENGINE = "a Docker engine that answers"
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 
 class Versions(NamedTuple):
@@ -20,7 +27,7 @@ class Versions(NamedTuple):
 def output(*command: str, timeout: float = 60) -> str | None:
     """The stdout of a command, stripped; None where the command fails, is missing or takes too long (seconds)."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -41,22 +48,57 @@ def read_versions() -> Versions:
 
 
 def find_missing() -> list[str]:
-    """The missing parts of: client, engine, Compose (v2 or later), buildx."""
+    """The missing parts of: client, engine, Compose, buildx. A plugin that is too old is missing, and says its release."""
     if not shutil.which("docker"):
-        return ["the docker client", "a Docker engine", "Docker Compose v2", "Docker buildx"]
+        return ["the docker client", "a Docker engine", name_plugin("compose"), name_plugin("buildx")]
     versions = read_versions()
-    parts = {
-        "a Docker engine that answers": bool(versions.engine),
-        "Docker Compose v2": bool(re.match(r"v?([2-9]|\d\d)\.", versions.compose)),
-        "Docker buildx": bool(versions.buildx),
-    }
-    return [name for name, is_there in parts.items() if not is_there]
+    missing = [] if versions.engine else [NO_ENGINE]
+    for plugin, version in (("compose", versions.compose), ("buildx", versions.buildx)):
+        numbers = re.match(r"v?(\d+)\.(\d+)", version)
+        if not numbers:
+            missing.append(name_plugin(plugin))
+        elif (int(numbers[1]), int(numbers[2])) < FLOORS[plugin]:
+            missing.append(f"{name_plugin(plugin)} (here is {version})")
+    return missing
+
+
+def name_plugin(plugin: str) -> str:
+    """A plugin with its oldest release: "Docker Compose 2.20 or later"."""
+    name = "Docker Compose" if plugin == "compose" else f"Docker {plugin}"
+    return f"{name} {'.'.join(map(str, FLOORS[plugin]))} or later"
 
 
 def check() -> None:
     """Raises `Problem` unless every part is there."""
-    if parts := find_missing():
-        raise Problem(f"{' and '.join(parts)} not found: run `make engine`, or start Docker if it is installed")
+    parts = find_missing()
+    if NO_ENGINE in parts:
+        raise Problem(explain_silence())
+    if parts:
+        raise Problem(f"{' and '.join(parts)} not found: run `{'' if os.geteuid() == 0 else 'sudo '}make engine`")
+
+
+def explain_silence() -> str:
+    """Why no engine answers, and what to do about that: each cause has another remedy."""
+    done = subprocess.run(["docker", "version"], capture_output=True, text=True, errors="replace", check=False)
+    context = output("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    endpoint = os.environ.get("DOCKER_HOST") or context or DEFAULT_SOCKET
+    rootless = f"{os.environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.getuid()}'}/docker.sock"
+    if "permission denied" in done.stderr.lower():
+        return (
+            f"this user may not use the Docker engine at {endpoint}: "
+            "run `sudo usermod -aG docker $USER`, and log in again"
+        )
+    if endpoint != DEFAULT_SOCKET:
+        return (
+            f"no Docker engine answers at {endpoint}: start that engine, "
+            "or choose another by DOCKER_HOST or `docker context use`"
+        )
+    if Path(rootless).exists():
+        return f"{NO_ENGINE} not found, but one without root is there: set DOCKER_HOST=unix://{rootless}"
+    return (
+        f"{NO_ENGINE} not found: start Docker if it is installed (`sudo systemctl start docker`, or Docker Desktop), "
+        "else run `sudo make engine`"
+    )
 
 
 def describe() -> str:

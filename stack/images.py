@@ -1,7 +1,7 @@
-"""The base images: the official ones, or stand-ins made from Debian packages where none can be pulled.
+"""The base images: the official ones, or stand-ins made from Debian packages where no registry is reached.
 
 `ensure` takes what the engine has: the official image, else the stand-in. Where both are missing, it pulls the official
-image, or makes the stand-in. `make images` decides again (`ensure(anew=True)`). See images/README.md.
+image, or makes the stand-in. `make images` pulls and decides again (`ensure(anew=True)`). See images/README.md.
 """
 
 import os
@@ -11,9 +11,14 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from stack import ROOT, dotenv, engine, progress, proxies, stand_ins
+from stack import ROOT, Problem, dotenv, engine, progress, proxies, stand_ins
 
 PULL_SILENCE_SECONDS = 20  # a registry that is silent for so long counts as unreachable
+# The engine's words where no registry was reached. Any other error is a registry's answer: a wrong name, a rate limit.
+UNREACHABLE = re.compile(
+    r"dial tcp|no such host|connection re(?:fused|set)|unreachable|no route to host|x509|proxyconnect|server misbehaving"
+    r"|i/o timeout|handshake timeout|Client\.Timeout|deadline exceeded|no answer|\bEOF$"
+)
 # The command that prints a program's version; python3 --version for the images that are not listed.
 VERSION = {
     "nginx": ("nginx", "-v"),
@@ -34,21 +39,31 @@ def read_official() -> dict[str, str]:
 def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, str]:
     """The base images of Python and `parts` (None: of every proxy), by build argument; pulls or makes what is missing.
 
-    Shows a step for each image that is pulled or made.
+    Shows a step for each image that is pulled or made. `Problem` where a registry refuses an image.
     """
     names = ["python", *(proxies.names() if parts is None else parts)]
-    chosen = find_present(names, with_stand_ins=not anew)
-    is_reachable = True
+    present = find_present(names)
+    silent: dict[str, str] = {}  # the registries that are not reached, and why
+    chosen = {}
     for name in names:
-        if to_argument(name) in chosen:
+        argument, official = to_argument(name), read_official()[name]
+        if argument in present and not anew:
+            chosen[argument] = present[argument]
             continue
-        image = read_official()[name]
-        is_reachable = is_reachable and pull(image)
-        chosen[to_argument(name)] = image if is_reachable else make_stand_in(name, image)
-    return {to_argument(name): chosen[to_argument(name)] for name in names}
+        image = dotenv.overlay(os.environ).get(argument) or official
+        reason = silent.get(registry(image)) or pull(image)
+        if UNREACHABLE.search(reason):
+            silent[registry(image)] = reason
+        if reason and present.get(argument) != image:
+            chosen[argument] = make_stand_in(name, image, reason)
+            continue
+        if reason:
+            progress.show(f"images: keeping {image}, which cannot be pulled: {reason}")
+        chosen[argument] = image
+    return chosen
 
 
-def find_present(names: Iterable[str] | None = None, with_stand_ins: bool = True) -> dict[str, str]:
+def find_present(names: Iterable[str] | None = None) -> dict[str, str]:
     """The base images that need no work, by build argument: the ones that the user names, or that the engine has.
 
     `names`: as in `read_official`; None for all.
@@ -62,7 +77,7 @@ def find_present(names: Iterable[str] | None = None, with_stand_ins: bool = True
             present[to_argument(name)] = named
         elif image in ids:
             present[to_argument(name)] = image
-        elif with_stand_ins and stand_ins.tag(name) in ids:
+        elif settings.get("STAND_INS") != "no" and stand_ins.tag(name) in ids:
             present[to_argument(name)] = stand_ins.tag(name)
     return present
 
@@ -80,35 +95,64 @@ def exists(image: str) -> bool:
 def read_ids(images: Iterable[str]) -> dict[str, str]:
     """The ids of the images that the engine has, by the names in `images`; one call for all."""
     names = list(dict.fromkeys(images))
-    template = "{{.Id}}{{range .RepoTags}} {{.}}{{end}}"
+    template = "{{.Id}}{{range .RepoTags}} {{.}}{{end}}{{range .RepoDigests}} {{.}}{{end}}"
     command = ["docker", "image", "inspect", "--format", template, *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # fails where one image is missing
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False
+    )  # fails where one image is missing
     lines = [line.split() for line in done.stdout.splitlines() if line]
     ids = {tag: words[0] for words in lines for tag in words[1:]}
     return {name: ids[full] for name in names if (full := with_tag(name)) in ids}
 
 
+def registry(image: str) -> str:
+    """The host in an image's name; "" for Docker's own registry."""
+    host = image.partition("/")[0] if "/" in image else ""
+    return host if "." in host or ":" in host or host == "localhost" else ""
+
+
 def with_tag(image: str) -> str:
-    """An image's name with the tag that Docker assumes."""
-    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+    """An image's name as the engine lists it: with the tag that Docker assumes, without the registry that it assumes."""
+    name = image.removeprefix("docker.io/").removeprefix("library/")
+    if "@" in name:  # the engine lists a digest without the tag beside it
+        path, _, digest = name.partition("@")
+        folder, mark, last = path.rpartition("/")
+        return f"{folder}{mark}{last.partition(':')[0]}@{digest}"
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-def pull(image: str) -> bool:
-    """Pulls an image, and shows a step once the download begins; False where no registry answers or has the image."""
+def pull(image: str) -> str:
+    """Pulls an image, and shows a step once the download begins. Returns "", or why no registry is reached.
+
+    `Problem` where a registry answers and does not give the image.
+    """
     command = ["docker", "pull", image]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
         assert process.stdout
         if not select.select([process.stdout], [], [], PULL_SILENCE_SECONDS)[0]:
             process.terminate()
-        if any("Pulling from" in line for line in process.stdout):
-            with progress.step(f"images: pulling {image}"):
-                process.stdout.read()
-    return process.returncode == 0
+            return f"no answer within {PULL_SILENCE_SECONDS} s"
+        last = ""
+        for line in process.stdout:
+            last = line
+            if "Pulling from" in line:
+                with progress.step(f"images: pulling {image}"):
+                    last = (process.stdout.read().splitlines() or [line])[-1]
+    error = last.strip().removeprefix("Error response from daemon: ")
+    if process.returncode == 0:
+        return ""
+    if UNREACHABLE.search(error) or (exists(image) and image not in read_official().values()):
+        return error  # a registry does not know an image that the user has built here
+    raise Problem(f"{image} cannot be pulled: {error}")
 
 
-def make_stand_in(name: str, image: str) -> str:
-    """Makes the stand-in for an official image; returns its tag."""
-    with progress.step(f"images: {image} cannot be pulled; making a stand-in from Debian packages"):
+def make_stand_in(name: str, image: str, reason: str) -> str:
+    """Makes the stand-in for an official image; returns its tag. `reason`: why the image cannot be pulled."""
+    if dotenv.overlay(os.environ).get("STAND_INS") == "no":
+        raise Problem(f"{image} cannot be pulled, and STAND_INS=no refuses a stand-in: {reason}")
+    with progress.step(f"images: {image} cannot be pulled ({reason}); making a stand-in from Debian packages"):
         tag = stand_ins.make(name, image, ca_bundle())
     progress.show(f"images: {tag} has {version(tag, name)}")
     return tag
@@ -118,7 +162,7 @@ def version(image: str, name: str) -> str:
     """The name and version of the program in an image, as the program prints it. `name`: as in `read_official`."""
     program, *arguments = VERSION.get(name, ("python3", "--version"))
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
     return f"{name} {number[0] if number else '?'}"
 

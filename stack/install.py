@@ -17,11 +17,8 @@ from stack.waiting import wait_until
 
 PLUGIN_FOLDER = Path("/usr/local/lib/docker/cli-plugins")
 PLUGIN_RELEASE = "forky"  # its docker-compose 2.40 and docker-buildx 0.29 run on glibc 2.34 and later
-# Each plugin's packages in the releases, and the oldest version that this project works with.
-PLUGINS = {
-    "compose": (("docker-compose-v2", "docker-compose"), (2, 20)),
-    "buildx": (("docker-buildx",), (0, 12)),
-}
+# Each plugin's packages in the releases.
+PLUGINS = {"compose": ("docker-compose-v2", "docker-compose"), "buildx": ("docker-buildx",)}
 ENGINE_LOG = Path("/var/log/dockerd.log")
 START_SECONDS = 60
 
@@ -30,7 +27,7 @@ def main() -> None:
     """`make engine`: does nothing where Docker works; `Problem` where this machine is not Debian or Ubuntu."""
     parts = engine.find_missing()
     if not parts:
-        print(f"engine: {engine.describe()} - nothing to do")
+        print(f"engine: {engine.describe()} - nothing to do{describe_group()}")
         return
     refuse_other_systems(parts)
     if shutil.which("dockerd"):  # an engine that is installed may only need to be started
@@ -56,15 +53,26 @@ def main() -> None:
 
 def refuse_other_systems(parts: list[str]) -> None:
     """Raises `Problem` unless this is Debian or Ubuntu, and root runs the command. `parts`: what is missing."""
+    if engine.NO_ENGINE in parts and os.geteuid() != 0:  # it may only refuse this user
+        raise Problem(engine.explain_silence())
     release = os_release()
     systems = {release.get("ID", ""), *release.get("ID_LIKE", "").split()}
     if not {"debian", "ubuntu"} & systems or not shutil.which("apt-get"):
         raise Problem(
             f"{' and '.join(parts)} not found, and this is not Debian or Ubuntu: install Docker Engine 20.10 or later "
-            "with its Compose (v2) and buildx plugins, and start it"
+            "with its Compose and buildx plugins, and start it"
         )
     if os.geteuid() != 0:
-        raise Problem(f"{' and '.join(parts)} not found: run `sudo make engine`, or start Docker if it is installed")
+        raise Problem(f"{' and '.join(parts)} not found: run `sudo make engine`")
+
+
+def describe_group() -> str:
+    """What a user who ran this with sudo still needs, because the engine that works for root may refuse the user."""
+    user = os.environ.get("SUDO_USER", "")
+    groups = (engine.output("id", "-nG", user) or "").split() if user else ["docker"]
+    return (
+        "" if {"docker", "root"} & {*groups} else f"; without sudo it needs: usermod -aG docker {user}, and a new login"
+    )
 
 
 def os_release() -> dict[str, str]:
@@ -116,11 +124,11 @@ def is_docker_process(pid: str) -> bool:
 
 def install_plugin(name: str) -> None:
     """Installs a plugin: this release's package where it is recent enough, else a later Debian's file."""
-    packages, oldest = PLUGINS[name]
+    packages = PLUGINS[name]
     for package in packages:
         policy = engine.output("apt-cache", "policy", package) or ""
         candidate = re.search(r"Candidate: (?:\d+:)?(\d+)\.(\d+)", policy)
-        if candidate and (int(candidate[1]), int(candidate[2])) >= oldest:
+        if candidate and (int(candidate[1]), int(candidate[2])) >= engine.FLOORS[name]:
             apt("install", "-qq", "--no-install-recommends", package)
             return
     copy_plugin_from_later_release(name, packages[-1])
@@ -141,7 +149,7 @@ def copy_plugin_from_later_release(name: str, package: str) -> None:
         apt(*options, "update", "-qq")
         print(f"engine: {package} from Debian {PLUGIN_RELEASE} to {PLUGIN_FOLDER}", flush=True)
         command = ["apt-get", *options, "download", package]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
         archives = list(folder.glob("*.deb"))
         if done.returncode != 0 or not archives:
             error = done.stderr.strip()[-200:]

@@ -31,7 +31,7 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
         name, check = config["Labels"][f"{LABEL}.service"], config["Healthcheck"]["Test"][1:]
 
         def find_fault(command: tuple[str, ...] = ("docker", "exec", container, *check)) -> str:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
             return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
         fault = wait_without_fault(compose, container, f"the {name}", find_fault, seconds)

@@ -80,7 +80,7 @@ def spelling(makeflags: str, instead: Mapping[str, str] = MappingProxyType({})) 
 def check_spelling_in_dotenv() -> None:
     """Refuses a name in .env that is nearly a setting's. Other names are allowed: the application may read them."""
     settings = dotenv.list_settings()
-    for name in dotenv.read_dotenv().keys() - settings:
+    for name in dotenv.read_names() - settings:
         if near := difflib.get_close_matches(name.upper(), settings, 1, 0.8):
             raise Problem(f"{name} in .env is not a setting: did you mean {near[0]}?")
 
