@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from apps import serve
 from stack import ROOT, Problem, engine, fingerprint, images, progress
@@ -23,6 +22,7 @@ def build_all() -> None:
 
 def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
     """Builds the images that are missing or out of date: the app's, and those of `parts` (None: of every proxy)."""
+    open_static_files()
     services = ["app", "certs", *(compose.proxies() if parts is None else parts)]
     fingerprints = compute_fingerprints(compose, services)
     ids = images.read_ids(compose.services[name]["image"] for name in services)
@@ -39,6 +39,19 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
         remove_images(compose.image_project, "dangling=true")
 
 
+def open_static_files() -> None:
+    """Lets every user read apps/static, which the proxies mount. After a clone under umask 077, only its owner can."""
+    folder = ROOT / "apps/static"
+    for path in [folder, *folder.rglob("*")]:
+        mode = path.stat().st_mode
+        readable = mode | (0o555 if path.is_dir() else 0o444)
+        try:
+            if mode != readable:
+                path.chmod(readable)
+        except PermissionError:
+            raise Problem("the proxies cannot read apps/static: run `sudo chmod -R a+rX apps/static`") from None
+
+
 def compute_fingerprints(compose: Compose, services: Sequence[str]) -> dict[str, str]:
     """What the image of each service would be built from now (stack/fingerprint.py)."""
     bases = [image for name in services for image in fingerprint.list_bases(compose.services[name])]
@@ -47,7 +60,7 @@ def compute_fingerprints(compose: Compose, services: Sequence[str]) -> dict[str,
 
 
 def run_build(compose: Compose, services: Sequence[str]) -> None:
-    """Runs `docker compose build`. `Problem`, below the output of the step that failed, names the image and the reason."""
+    """Runs `docker compose build`. `Problem` names the image and the reason, below the output of the step that failed."""
     log = ROOT / f".cache/build-{compose.environment.get('APP_BASE') or 'app'}.log"
     log.parent.mkdir(exist_ok=True)
     # The project's name becomes a label of the images.
@@ -75,7 +88,7 @@ def read_failed_step(text: str) -> list[str]:
 
 
 def summarize(lines: Sequence[str]) -> str:
-    """The line that tells why a step failed: Python's last line with its place, the first that is an error, or the last."""
+    """The line that tells why a step failed: an exception with its place, the first error, or the last line."""
     last = lines[-1].strip() if lines else "no message"
     places = re.findall(r'File "(.+)", line (\d+)', "\n".join(lines))
     if places and re.match(r"\w+(Error|Exception)\b", last):

@@ -48,7 +48,7 @@ def read_versions() -> Versions:
 
 
 def find_missing() -> list[str]:
-    """The missing parts of: client, engine, Compose, buildx. A plugin that is too old is missing, and says its release."""
+    """The missing parts of: client, engine, Compose, buildx. A plugin that is too old counts as missing."""
     if not shutil.which("docker"):
         return ["the docker client", "a Docker engine", name_plugin("compose"), name_plugin("buildx")]
     versions = read_versions()

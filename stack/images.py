@@ -16,8 +16,8 @@ from stack import ROOT, Problem, dotenv, engine, progress, proxies, stand_ins
 PULL_SILENCE_SECONDS = 20  # a registry that is silent for so long counts as unreachable
 # The engine's words where no registry was reached. Any other error is a registry's answer: a wrong name, a rate limit.
 UNREACHABLE = re.compile(
-    r"dial tcp|no such host|connection re(?:fused|set)|unreachable|no route to host|x509|proxyconnect|server misbehaving"
-    r"|i/o timeout|handshake timeout|Client\.Timeout|deadline exceeded|no answer|\bEOF$"
+    r"dial tcp|no such host|connection re(?:fused|set)|unreachable|no route to host|x509|proxyconnect"
+    r"|server misbehaving|i/o timeout|handshake timeout|Client\.Timeout|deadline exceeded|no answer|\bEOF$"
 )
 # The command that prints a program's version; python3 --version for the images that are not listed.
 VERSION = {
@@ -112,7 +112,7 @@ def registry(image: str) -> str:
 
 
 def with_tag(image: str) -> str:
-    """An image's name as the engine lists it: with the tag that Docker assumes, without the registry that it assumes."""
+    """An image's name as the engine lists it: with the tag, and without the registry, that Docker assumes."""
     name = image.removeprefix("docker.io/").removeprefix("library/")
     if "@" in name:  # the engine lists a digest without the tag beside it
         path, _, digest = name.partition("@")
