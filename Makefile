@@ -10,7 +10,7 @@ TOOLS := $(PYTHON) -m tools
 .PHONY: help
 help: ## List the targets
 	@echo "make [target] [SERVER=granian] [INTERFACE=asgi|wsgi] [APP=bare] [WORKERS=2] [THREADS=8] [PROXY=nginx,caddy]"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: engine
 engine: ## Check that Docker works; on Debian and Ubuntu as root, install and start what is missing

@@ -9,6 +9,7 @@ from apps import serve
 from stack import ROOT, Problem, engine, fingerprint, images, progress
 from stack.compose import LABEL, Compose
 
+MOUNTED = ("apps/static", "loadtests", "tests/claims/probe")  # the folders of this repository that containers mount
 SHOWN_LINES = 40  # how much is shown of the step that failed
 
 
@@ -22,14 +23,18 @@ def build_all() -> None:
 
 def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
     """Builds the images that are missing or out of date: the app's, and those of `parts` (None: of every proxy)."""
-    open_static_files()
+    open_mounted_files()
     services = ["app", "certs", *(compose.proxies() if parts is None else parts)]
     fingerprints = compute_fingerprints(compose, services)
     ids = images.read_ids(compose.services[name]["image"] for name in services)
     outdated = []
     for name in services:
         image = compose.services[name]["image"]
-        if image not in ids or not fingerprint.is_up_to_date(image, ids[image], fingerprints[name]):
+        if image in ids and fingerprint.is_up_to_date(image, ids[image], fingerprints[name]):
+            continue
+        if image in ids and not image.endswith(":latest"):
+            progress.show(f"images: {image} is a release that is there already, and stays as it is")
+        else:
             outdated.append(name)
     if outdated:
         run_build(compose, outdated)
@@ -39,17 +44,18 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
         remove_images(compose.image_project, "dangling=true")
 
 
-def open_static_files() -> None:
-    """Lets every user read apps/static, which the proxies mount. After a clone under umask 077, only its owner can."""
-    folder = ROOT / "apps/static"
-    for path in [folder, *folder.rglob("*")]:
-        mode = path.stat().st_mode
-        readable = mode | (0o555 if path.is_dir() else 0o444)
+def open_mounted_files() -> None:
+    """Lets the containers' users read what they mount. After a clone under umask 077, only its owner can."""
+    for path in [path for name in MOUNTED for path in [*ROOT.glob(name), *ROOT.glob(f"{name}/**/*")]]:
         try:
+            mode = path.stat().st_mode
+            readable = mode | (0o555 if path.is_dir() else 0o444)
             if mode != readable:
                 path.chmod(readable)
+        except FileNotFoundError:
+            pass  # Python's cache, which changes meanwhile
         except PermissionError:
-            raise Problem("the proxies cannot read apps/static: run `sudo chmod -R a+rX apps/static`") from None
+            raise Problem(f"containers cannot read {path}: run `sudo chmod -R a+rX {' '.join(MOUNTED)}`") from None
 
 
 def compute_fingerprints(compose: Compose, services: Sequence[str]) -> dict[str, str]:
@@ -60,7 +66,7 @@ def compute_fingerprints(compose: Compose, services: Sequence[str]) -> dict[str,
 
 
 def run_build(compose: Compose, services: Sequence[str]) -> None:
-    """Runs `docker compose build`. `Problem` names the image and the reason, below the output of the step that failed."""
+    """Runs `docker compose build`. `Problem` names the image and the reason, below what the step has printed."""
     log = ROOT / f".cache/build-{compose.environment.get('APP_BASE') or 'app'}.log"
     log.parent.mkdir(exist_ok=True)
     # The project's name becomes a label of the images.

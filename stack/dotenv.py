@@ -22,7 +22,7 @@ def overlay(environ: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def interpolate(environ: tuple[tuple[str, str], ...], names: tuple[str, ...], text: str) -> dict[str, str]:
-    """What Compose puts in the place of `${NAME}`, for each name. `text`: .env, because a change makes another result."""
+    """What Compose puts in the place of `${NAME}`, for each name. `text`: .env, a change of which is read."""
     model = {"services": {"settings": {"image": "none", "environment": {name: f"${{{name}-}}" for name in names}}}}
     command = ["docker", "compose", "--file", "-", "config", "--format", "json"]
     done = subprocess.run(

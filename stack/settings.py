@@ -105,7 +105,11 @@ def check_addresses(settings: Mapping[str, str]) -> None:
 
 
 def check_paths(settings: Mapping[str, str]) -> None:
-    """Refuses what is no path of a URL, or no folder of this machine."""
+    """Refuses what is no path of a URL, no folder of this machine, or no choice or tag of images."""
+    if not re.fullmatch(r"\w[\w.-]{0,127}", tag := settings.get("TAG", "latest"), re.ASCII):
+        raise Problem(f"TAG={tag} is not the tag of an image: give letters, digits and . _ -")
+    if (stand_ins := settings.get("STAND_INS", "yes")) not in ("yes", "no"):
+        raise Problem(f"STAND_INS={stand_ins} is not a choice: give yes or no")
     path = settings.get("HEALTH_PATH", "/")
     if not path.startswith("/"):
         raise Problem(f"HEALTH_PATH={path} is not a path: begin it with /")
