@@ -1,5 +1,6 @@
 """How the commands of `stack`, `tools` and `loadtests` start and end."""
 
+import os
 import signal
 import sys
 from collections.abc import Collection, Mapping
@@ -21,13 +22,20 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def flush() -> None:
+    """Writes the output out. Where the reader has gone away (`make trust | head -1`), nobody needs the rest."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:
     """Runs the command that the only argument names. `commands` has its function as `module:function`.
 
     `Problem`, an error of the system (a full disk) and an interruption end the command with one line and without a
     traceback. `without_engine`: commands that need no Docker.
     """
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the background jobs of a shell ignore SIGINT
     for number in ENDINGS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -40,6 +48,10 @@ def run_command(package: str, commands: Mapping[str, str], without_engine: Colle
             engine.check()
         module, _, function = commands[name].partition(":")
         getattr(import_module(module), function)()
+        flush()
+    except BrokenPipeError:
+        flush()
+        sys.exit(128 + signal.SIGPIPE)
     except (Problem, OSError) as problem:
         sys.exit(f"{name}: {problem}")
     except KeyboardInterrupt:

@@ -61,6 +61,8 @@ class Compose:
             last = next((n for n in reversed(range(len(lines))) if "rror" in lines[n]), len(lines) - 1)
             count = 2 if lines[last].endswith(":") else 1  # the line after a colon is the reason
             error = " ".join(lines[last : last + count])
+            if "tcp_migrate_req" in error:
+                error = "the kernel is older than Linux 5.14: remove the line sysctls of the app from compose.yaml"
             raise Problem(f"docker compose {arguments[0]} failed: {error}")
         return done.stdout
 

@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from stack import Problem, engine
@@ -76,6 +77,15 @@ def try_to_bind(port: Port) -> int:
     return 0
 
 
+def describe_client_range(number: int) -> str:
+    """Where a port is in the kernel's range for clients: that any program may get its number for a moment."""
+    file = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first, last = map(int, file.read_text().split()) if file.is_file() else (0, -1)
+    if not first <= number <= last:
+        return ""
+    return f" outside {first}-{last}, because the kernel gives these to outgoing connections"
+
+
 def check_ports(compose: Compose, proxies: Iterable[str]) -> None:
     """Raises `Problem` where a port that is to be published cannot be."""
     settings: dict[tuple[int, str], str] = {}
@@ -91,5 +101,5 @@ def check_ports(compose: Compose, proxies: Iterable[str]) -> None:
         if error != errno.EADDRINUSE or (port.number, port.protocol) not in own_ports:
             raise Problem(
                 f"port {port.number} ({port.service}, {port.protocol}) on {port.host} is in use: "
-                f"free it, or set {port.setting} to another"
+                f"free it, or set {port.setting} to another{describe_client_range(port.number)}"
             )

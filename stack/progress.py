@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TICK_SECONDS = 1.0  # how often a terminal shows the seconds of the step that runs
 
@@ -24,15 +24,14 @@ class Step:
         """Writes the text, or only its ending where the text stands on the present line already."""
         with self.lock:
             text = "" if self.is_line_open and not sys.stderr.isatty() else self.text
-            sys.stderr.write(("\r" if self.is_line_open and text else "") + text + ending)
-            sys.stderr.flush()
+            write(("\r" if self.is_line_open and text else "") + text + ending)
             self.is_line_open = not ending.endswith("\n")
 
     def break_line(self) -> None:
         """Leaves the present line, so that other output gets lines of its own."""
         with self.lock:
             if self.is_line_open:
-                sys.stderr.write("\n")
+                write("\n")
                 self.is_line_open = False
 
     def describe_seconds(self) -> str:
@@ -73,4 +72,11 @@ def show(text: str) -> None:
     """Prints lines, such as a log, below the step that runs."""
     if Step.running:
         Step.running.break_line()
-    print(text, file=sys.stderr, flush=True)
+    write(f"{text}\n")
+
+
+def write(text: str) -> None:
+    """Writes to stderr. A reader that has gone away (`make up 2>&1 | head -1`) does not end a swap half-way."""
+    with suppress(BrokenPipeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -116,14 +116,19 @@ def wait_without_fault(
 
 def read_authority(compose: Compose) -> str:
     """The certificate of the stack's local authority (PEM); "" where the site has a certificate of its own."""
+    return read_file_of_certs(compose, "ca.pem")
+
+
+def read_file_of_certs(compose: Compose, name: str) -> str:
+    """A file of the folder or volume CERTS; "" where there is none."""
     container = next(iter(compose.containers("certs", include_stopped=True)), None)
     if not container:
         return ""
-    copied = subprocess.run(["docker", "cp", f"{container}:/certs/ca.pem", "-"], capture_output=True, check=False)
+    copied = subprocess.run(["docker", "cp", f"{container}:/certs/{name}", "-"], capture_output=True, check=False)
     if copied.returncode != 0:
         return ""
     with tarfile.open(fileobj=io.BytesIO(copied.stdout)) as archive:
-        return archive.extractfile("ca.pem").read().decode()  # type: ignore[union-attr]
+        return archive.extractfile(name).read().decode()  # type: ignore[union-attr]
 
 
 def site_name(compose: Compose) -> str:

@@ -57,6 +57,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     # The base images that the engine has. With another one, `make up` would read the configuration again.
     compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base})
     check_grace(choice, compose)
+    check_ipv6(settings, compose)
     proxies = read_proxies(settings, compose)
     return Settings(choice, compose, proxies or compose.default_proxies(), bool(proxies), read_more(settings, compose))
 
@@ -99,6 +100,8 @@ def check_addresses(settings: Mapping[str, str]) -> None:
     for name in (name for name in settings if name.endswith("_PORT") and name in dotenv.list_settings()):
         if not (settings[name].isdigit() and 1 <= int(settings[name]) <= 65535):
             raise Problem(f"{name}={settings[name]} is not a port: give a number from 1 to 65535")
+    if "[" in (bind := settings.get("BIND", "")):
+        raise Problem(f"BIND={bind} has brackets: give the address alone, such as ::1")
     for name in settings.get("DOMAIN", "").split():
         if not re.fullmatch(r"[A-Za-z0-9.-]+", name):
             raise Problem(f"DOMAIN holds {name}, which is not a host name: give names, separated by spaces")
@@ -139,6 +142,19 @@ def check_edge(settings: Mapping[str, str]) -> None:
     rate = settings.get("LOGIN_RATE", "")
     if rate and not re.fullmatch(r"[1-9][0-9]{0,5}", rate):
         raise Problem(f"LOGIN_RATE={rate} is not a number of requests per second: give a whole number from 1 to 999999")
+
+
+def check_ipv6(settings: Mapping[str, str], compose: Compose) -> None:
+    """Refuses an IPv6 address where the network has none: every client would have the address of Docker's own proxy.
+
+    (!) That address is private, so ADMIN_ALLOW would let everybody try a password, and all would share one LOGIN_RATE.
+    """
+    bind = settings.get("BIND", "")
+    if ":" in bind and not compose.config["networks"]["edge"].get("enable_ipv6"):
+        raise Problem(
+            f"BIND={bind} is an IPv6 address, but the network edge has IPv4 only, so Docker would hide the addresses "
+            "of clients: give an IPv4 address, or set enable_ipv6 for edge (docs/deploy.md)"
+        )
 
 
 def check_grace(choice: serve.Choice, compose: Compose) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from apps import serve
 from stack import Problem, engine, images, progress, settings
 from stack.build import remove_images
+from stack.certificates import reload_proxies
 from stack.compose import Compose
 from stack.lock import hold_lock
 from stack.ports import HTTP, HTTPS, check_ports, published_number
@@ -48,11 +49,12 @@ def up(plan: settings.Settings) -> None:
             remove_other_proxies(stack.compose, proxies)
         containers = stack.compose.containers_by_service()
         running = [name for name in compose.proxies() if name in containers]
+        reload_proxies(stack.compose)
         with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
             stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else READY_SECONDS)
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
-    choice = describe_choice(plan.choice, version.result(), len(containers["app"]))
+    choice = describe_choice(stack.compose, plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
     if stack.read_authority():
         print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
@@ -154,14 +156,16 @@ def ask_version(container: str, server: str) -> tuple[str, str]:
     return version, python
 
 
-def describe_choice(choice: serve.Choice, version: tuple[str, str], containers: int) -> list[tuple[str, str]]:
+def describe_choice(
+    compose: Compose, choice: serve.Choice, version: tuple[str, str], containers: int
+) -> list[tuple[str, str]]:
     """The table's rows on the app. `version`: of the server and of Python. `containers`: their number."""
     server, python = version
     workers = f"{choice.WORKERS}" + (f" in each of {containers} containers" if containers > 1 else "")
     return [
         ("server", f"{choice.SERVER} of Python {python}" if server == python else f"{choice.SERVER} {server}"),
         ("interface", choice.INTERFACE),
-        ("app", choice.APP),
+        ("app", choice.APP + describe_stand_in(compose, "python")),
         ("workers", workers),
     ]
 
