@@ -18,7 +18,10 @@ FILES = (
 )
 # The files name no package index, so that each machine uses its own. (!) --no-python-downloads: for each file, uv would
 # otherwise fetch the images' Python, which it does not need.
-OPTIONS = "--no-python-downloads --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links"
+OPTIONS = (
+    "--no-python-downloads --universal --generate-hashes --no-header --no-annotate "
+    "--no-emit-index-url --no-emit-find-links"
+)
 TOO_OLD = "does not satisfy Python"  # uv's words where a package needs a later Python
 
 
