@@ -73,15 +73,17 @@ def run_build(compose: Compose, services: Sequence[str]) -> None:
     environment = {**compose.environment, "COMPOSE_PROJECT_NAME": compose.image_project, "BUILDKIT_PROGRESS": "plain"}
     command = ["docker", "compose", "build", *services]
     log_name = os.path.relpath(log, ROOT)
-    with progress.step(f"images: building {', '.join(services)} (log: {log_name})"), log.open("w") as file:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
-        if done.returncode != 0:
-            text = log.read_text(errors="replace")
-            lines = read_failed_step(text)
-            progress.show("\n".join(lines[-SHOWN_LINES:]))
-            raise Problem(
-                f"the image of {' and '.join(find_failed(text, services))} cannot be built: {summarize(lines)}"
-            )
+    lines = []
+    try:
+        with progress.step(f"images: building {', '.join(services)} (log: {log_name})"), log.open("w") as file:
+            done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=file, check=False)
+            if done.returncode != 0:
+                text = log.read_text(errors="replace")
+                lines, failed = read_failed_step(text), " and ".join(find_failed(text, services))
+                raise Problem(f"the image of {failed} cannot be built: {summarize(lines)}")
+    except Problem:
+        progress.show("\n".join(lines[-SHOWN_LINES:]))
+        raise
 
 
 def read_failed_step(text: str) -> list[str]:

@@ -1,6 +1,11 @@
 """How the images are built: what is shown of it, and when an image is out of date."""
 
+import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -8,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from stack import fingerprint, progress
-from tests.support.checkout import Checkout
+from stack import fingerprint, images, progress, stand_ins
+from stack.compose import Compose
+from tests.support.checkout import OWN_IMAGES, Checkout
+from tests.support.engine import client, exec_in, inspect
 
 
-def test_a_build_that_fails_names_the_image_and_shows_the_end_of_its_log(checkout: Checkout) -> None:
+def test_a_build_that_fails_names_the_image_and_shows_the_words_of_its_step(checkout: Checkout) -> None:
     dockerfile = checkout.folder / "nginx/Dockerfile"
     original = dockerfile.read_text()
     try:
@@ -23,10 +30,71 @@ def test_a_build_that_fails_names_the_image_and_shows_the_end_of_its_log(checkou
     assert done.returncode != 0 and done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
     assert re.fullmatch(r"images: building .*nginx \(log: \.cache/build-app\.log\) … failed after [\d.]+ s", lines[0])
-    assert lines[-1] == "up: the image of nginx cannot be built: the end of .cache/build-app.log is above"
-    assert "the reason" in "\n".join(lines[1:-1])
+    assert lines[1:-1] == ["the reason"]
+    assert lines[-1] == "up: the image of nginx cannot be built: the reason"
     assert "the reason" in (checkout.folder / ".cache/build-app.log").read_text()
     assert checkout.left() == []
+
+
+def make_private(folder: Path) -> None:
+    """What a clone under umask 077 has. With other modes in requirements/, the build would install every package anew."""
+    for path in [folder, *folder.rglob("*")]:
+        if "requirements" not in path.parts and path.is_relative_to(folder):
+            path.chmod(path.stat().st_mode & 0o700)
+
+
+def set_proxy_of_company(folder: Path) -> None:
+    """A configuration of Docker with `proxies.default`, which leads to nobody."""
+    plugins = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "cli-plugins"
+    if plugins.is_dir():
+        shutil.copytree(plugins, folder / "cli-plugins", symlinks=True)
+    proxies = {"httpProxy": "http://192.0.2.1:3128", "httpsProxy": "http://192.0.2.1:3128"}
+    (folder / "config.json").write_text(json.dumps({"proxies": {"default": proxies}}))
+
+
+def test_a_private_clone_behind_a_companys_proxy_answers(checkout: Checkout, tmp_path: Path) -> None:
+    make_private(checkout.folder)
+    set_proxy_of_company(tmp_path)
+    (checkout.folder / ".env").write_text("SERVER='granian'  # quoted\nPROXY=caddy,traefik\n")
+    try:
+        done = checkout.make("up", DOCKER_CONFIG=str(tmp_path))
+        assert done.returncode == 0, done.stderr  # `make up` has asked the application through both
+        stand_in = re.search(r"^  app .*\(stack-base:python\)$", done.stdout, re.MULTILINE)
+        assert bool(stand_in) == (images.find_present(["python"])["PYTHON_IMAGE"] == stand_ins.tag("python"))
+        variables = inspect(checkout.container("traefik"))["Config"]["Env"]
+        assert "HTTP_PROXY=http://192.0.2.1:3128" in variables, "the configuration had no effect"
+        assert exec_in(checkout.container("caddy"), "cat", "/srv/static/hello.txt")
+        trust = subprocess.run(
+            ["sh", "-c", f"{shlex.join(checkout.make_command())} trust | head -n 1"],
+            cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert trust.stdout.startswith("Wrote ca.pem") and len(trust.stdout.splitlines()) == 1
+        assert "Traceback" not in trust.stderr and "BrokenPipe" not in trust.stderr
+    finally:
+        (checkout.folder / ".env").unlink()
+
+
+def test_a_release_is_built_once(checkout: Checkout) -> None:
+    compose = Compose(checkout.environment | {"TAG": "v41"})
+    dockerfile = checkout.folder / "certs/Dockerfile"
+    original = dockerfile.read_text()
+    script = "from stack import build, compose, images; build.build(compose.Compose(images.ensure([])), [])"
+    command, environment = [sys.executable, "-c", script], checkout.environment | {"TAG": "v41"}
+    tag = compose.services["certs"]["image"]
+    assert tag == f"{OWN_IMAGES}-certs:v41"
+    try:
+        for _ in range(2):
+            done = subprocess.run(
+                command, cwd=checkout.folder, env=environment, capture_output=True, text=True, check=True
+            )
+        assert done.stderr == "", "nothing has changed"
+        first = client().images.get(tag).id
+        dockerfile.write_text(original + "LABEL changed=yes\n")
+        done = subprocess.run(command, cwd=checkout.folder, env=environment, capture_output=True, text=True, check=True)
+        assert f"images: {tag} is a release that is there already, and stays as it is\n" in done.stderr
+        assert client().images.get(tag).id == first
+    finally:
+        dockerfile.write_text(original)
 
 
 def make_context(folder: Path) -> dict[str, Any]:
