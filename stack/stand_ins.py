@@ -48,7 +48,7 @@ def make_debian() -> None:
         archive = f"{folder}/debian.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={apt.KEYRING}"]
         command += ['--aptopt=Acquire::Check-Valid-Until "false"', RELEASE, archive, *mirror]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(command, umask=0o022, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode != 0:
             raise Problem(f"mmdebstrap could not make a Debian {RELEASE}: {' '.join(done.stderr.split())[-500:]}")
         subprocess.run(["docker", "import", archive, BASE], check=True, stdout=subprocess.DEVNULL)

@@ -37,7 +37,7 @@ def test_a_build_that_fails_names_the_image_and_shows_the_words_of_its_step(chec
 
 
 def make_private(folder: Path) -> None:
-    """What a clone under umask 077 has. With other modes in requirements/, the build would install every package anew."""
+    """What a clone under umask 077 has. With other modes in requirements/, a build would install every package."""
     for path in [folder, *folder.rglob("*")]:
         if "requirements" not in path.parts and path.is_relative_to(folder):
             path.chmod(path.stat().st_mode & 0o700)
