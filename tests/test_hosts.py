@@ -76,6 +76,18 @@ def test_an_engine_that_does_not_answer_gets_the_right_advice(
 
 
 @pytest.mark.parametrize(
+    ("user", "groups", "advice"),
+    [("", "", ""), ("ana", "ana docker", ""), ("ana", "ana users", "usermod -aG docker ana, and a new login")],
+)
+def test_make_engine_under_sudo_says_what_the_user_still_needs(
+    monkeypatch: pytest.MonkeyPatch, user: str, groups: str, advice: str
+) -> None:
+    monkeypatch.setenv("SUDO_USER", user)
+    monkeypatch.setattr(engine, "output", lambda *command: groups)
+    assert install.describe_group().endswith(advice) and bool(install.describe_group()) == bool(advice)
+
+
+@pytest.mark.parametrize(
     ("compose", "is_old"), [("2.19.9", True), ("v1.29.2", True), ("2.20.0", False), ("v5.0", False)]
 )
 def test_a_compose_that_is_too_old_is_refused(
