@@ -86,7 +86,8 @@ def check_spelling_in_dotenv() -> None:
     for name in dotenv.read_dotenv().keys() - settings:
         if near := difflib.get_close_matches(name.upper(), settings, 1, 0.8):
             raise Problem(
-                f"{name} in .env is not a setting: did you mean {near[0]}? The application's own variables belong in app.env"
+                f"{name} in .env is not a setting: did you mean {near[0]}? "
+                "The application's own variables belong in app.env"
             )
 
 

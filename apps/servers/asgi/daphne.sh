@@ -19,4 +19,4 @@
 #   test_an_idle_connection_outlives_the_proxies_patience,
 #   test_a_client_cannot_choose_its_own_address
 set -eu
-exec daphne -b 0.0.0.0 -p 8000 -v 0 --ping-interval 20 "apps.asgi.$APP:app"
+exec daphne -b 0.0.0.0 -p 8000 -v 0 --ping-interval 20 apps.daphne_lifespan:app
