@@ -221,7 +221,7 @@ def test_a_container_has_no_more_than_it_needs(stack: StackUnderTest, service: s
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert "no-new-privileges:true" in host["SecurityOpt"]
-    assert host["PidsLimit"] == (1024 if service == "apache" else 256)  # Apache has a thread for each request
+    assert host["PidsLimit"] == (1024 if service in ("apache", "app") else 256)  # a thread for each request
     assert host["Memory"] > 0
     assert host["Privileged"] is False
     assert host["RestartPolicy"]["Name"] == ("no" if service == "certs" else "unless-stopped")

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +146,21 @@ def test_daphne_ends_the_lifespan_at_a_stop(guests: Guests) -> None:
     guests.ask(("daphne", "asgi"))
     stop(container, 20)
     assert "guest: shutdown" in read_logs(container).splitlines()
+
+
+def test_variables_of_the_applications_own_file_reach_it_and_a_change_swaps_it(tmp_path: Path) -> None:
+    file = tmp_path / "app.env"
+    file.write_text("SECRET_KEY='a$b c'\nDATABASE_URL=postgres://x\nSERVER=nope\n")
+    compose = Compose(own_environment(f"variables-{os.getpid()}") | {"APP_ENV_FILE": str(file)})
+    before = compose.config_hashes["app"]
+    script = "import os; print(os.environ['SECRET_KEY'], os.environ['DATABASE_URL'], repr(os.environ['SERVER']))"
+    try:
+        output = compose.run("run", "--rm", "--no-deps", "--no-TTY", "app", "python3", "-c", script)
+        assert output.strip() == "a$b c postgres://x ''", "a setting of the stack is not the application's"
+    finally:
+        compose.run("down", "--volumes")
+    file.write_text("SECRET_KEY=other\n")
+    assert Compose(compose.environment).config_hashes["app"] != before
 
 
 @pytest.mark.parametrize(
