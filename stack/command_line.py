@@ -53,6 +53,7 @@ def run_command(package: str, commands: Mapping[str, str], without_engine: Colle
         flush()
         sys.exit(128 + signal.SIGPIPE)
     except (Problem, OSError) as problem:
-        sys.exit(f"{name}: {problem}")
+        print(f"{name}: {problem}", file=sys.stderr)
+        sys.exit(problem.status if isinstance(problem, Problem) else 1)
     except KeyboardInterrupt:
         sys.exit(f"\n{name}: interrupted")

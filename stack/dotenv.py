@@ -1,6 +1,7 @@
 """The settings in the user's .env file, as Compose reads them, and .env.example, which lists every setting."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ NAME = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]", re.MULTILINE)
 def overlay(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of .env, with those of `environ` on top, by Compose's own rules. An empty one counts as not set."""
     settings = dict(environ)
-    if (ROOT / ".env").is_file() or environ.get("COMPOSE_ENV_FILES"):
+    if (ROOT / ".env").is_file() or os.environ.get("COMPOSE_ENV_FILES"):
         names = read_names() | list_settings()
         settings |= interpolate(tuple(sorted(environ.items())), tuple(sorted(names)), read_text(".env"))
     return {name: value for name, value in settings.items() if value}

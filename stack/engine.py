@@ -11,7 +11,7 @@ from typing import NamedTuple
 from stack import Problem
 
 # The oldest releases that this project works with.
-FLOORS = {"compose": (2, 20), "buildx": (0, 12)}
+FLOORS = {"compose": (2, 24), "buildx": (0, 12)}
 NO_ENGINE = "a Docker engine that answers"
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
@@ -63,7 +63,7 @@ def find_missing() -> list[str]:
 
 
 def name_plugin(plugin: str) -> str:
-    """A plugin with its oldest release: "Docker Compose 2.20 or later"."""
+    """A plugin with its oldest release: "Docker Compose 2.24 or later"."""
     name = "Docker Compose" if plugin == "compose" else f"Docker {plugin}"
     return f"{name} {'.'.join(map(str, FLOORS[plugin]))} or later"
 

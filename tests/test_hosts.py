@@ -88,7 +88,7 @@ def test_make_engine_under_sudo_says_what_the_user_still_needs(
 
 
 @pytest.mark.parametrize(
-    ("compose", "is_old"), [("2.19.9", True), ("v1.29.2", True), ("2.20.0", False), ("v5.0", False)]
+    ("compose", "is_old"), [("2.23.3", True), ("v1.29.2", True), ("2.24.0", False), ("v5.0", False)]
 )
 def test_a_compose_that_is_too_old_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compose: str, is_old: bool
@@ -97,7 +97,7 @@ def test_a_compose_that_is_too_old_is_refused(
         tmp_path, "docker", f"case $1 in compose) echo {compose};; buildx) echo x 0.29.1;; *) echo 28.0;; esac"
     )
     monkeypatch.setenv("PATH", str(tmp_path))
-    expected = [f"Docker Compose 2.20 or later (here is {compose})"] if is_old else []
+    expected = [f"Docker Compose 2.24 or later (here is {compose})"] if is_old else []
     assert engine.find_missing() == expected
 
 
