@@ -50,16 +50,20 @@ def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, 
         if argument in present and not anew:
             chosen[argument] = present[argument]
             continue
-        image = dotenv.overlay(os.environ).get(argument) or official
+        named = dotenv.overlay(os.environ).get(argument)
+        image = named or official
         reason = silent.get(registry(image)) or pull(image)
         if UNREACHABLE.search(reason):
             silent[registry(image)] = reason
-        if reason and present.get(argument) != image:
-            chosen[argument] = make_stand_in(name, image, reason)
-            continue
-        if reason:
+        if not reason:
+            chosen[argument] = image
+        elif exists(image):
             progress.show(f"images: keeping {image}, which cannot be pulled: {reason}")
-        chosen[argument] = image
+            chosen[argument] = image
+        elif named:
+            raise Problem(f"{argument}={named} cannot be pulled: {reason}")
+        else:
+            chosen[argument] = make_stand_in(name, image, reason)
     return chosen
 
 

@@ -228,6 +228,7 @@ def test_make_images_pulls_anew_and_refuses_stand_ins_where_asked(monkeypatch: p
 
     monkeypatch.setattr(images, "pull", pull)
     monkeypatch.setattr(images, "read_ids", lambda names: dict.fromkeys(names, "sha256:1"))
+    monkeypatch.setattr(images, "exists", lambda image: True)
     monkeypatch.setattr(dotenv, "overlay", lambda environ: {"NGINX_IMAGE": "mirror.example/nginx:1.30"})
     official = images.read_official()
     assert images.ensure(["nginx"]) == {"PYTHON_IMAGE": official["python"], "NGINX_IMAGE": "mirror.example/nginx:1.30"}
@@ -235,6 +236,9 @@ def test_make_images_pulls_anew_and_refuses_stand_ins_where_asked(monkeypatch: p
     images.ensure(["nginx", "caddy"], anew=True)
     assert pulled == [official["python"], "mirror.example/nginx:1.30"], "each registry is asked, a silent one once"
     monkeypatch.setattr(images, "read_ids", lambda names: {})
+    monkeypatch.setattr(images, "exists", lambda image: False)
+    with pytest.raises(Problem, match=r"NGINX_IMAGE=mirror\.example/nginx:1\.30 cannot be pulled: "):
+        images.ensure(["nginx"], anew=True)
     monkeypatch.setattr(dotenv, "overlay", lambda environ: {"STAND_INS": "no"})
     with pytest.raises(Problem, match=f"STAND_INS=no refuses a stand-in: {reason}"):
         images.ensure(["nginx"])
