@@ -1,8 +1,11 @@
 """How the commands of `stack`, `tools` and `loadtests` start and end."""
 
+import os
 import signal
 import sys
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import FrameType
 
@@ -19,6 +22,34 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     for each in ENDINGS:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+@contextmanager
+def finish_first(reason: str) -> Iterator[None]:
+    """Lets a block end before an interruption does. The interruption then ends the command as usual.
+
+    `reason`: what the user reads at once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # it gets no signals
+        yield
+        return
+    numbers = [number for number in (signal.SIGINT, *ENDINGS) if signal.getsignal(number) != signal.SIG_IGN]
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if not received:
+            with suppress(OSError):  # a closed terminal
+                os.write(2, f"\ninterrupted: {reason}\n".encode())
+        received.append(number)
+
+    handlers = {number: signal.signal(number, remember) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:

@@ -36,13 +36,15 @@ def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, 
 
     Shows a step for each image that is pulled or made.
     """
-    names = ["python", *(proxies.names() if parts is None else parts)]
+    official = read_official()
+    # A service of the user's has no base image here.
+    names = ["python", *(name for name in (proxies.names() if parts is None else parts) if name in official)]
     chosen = find_present(names, with_stand_ins=not anew)
     is_reachable = True
     for name in names:
         if to_argument(name) in chosen:
             continue
-        image = read_official()[name]
+        image = official[name]
         is_reachable = is_reachable and pull(image)
         chosen[to_argument(name)] = image if is_reachable else make_stand_in(name, image)
     return {to_argument(name): chosen[to_argument(name)] for name in names}

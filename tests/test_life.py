@@ -11,7 +11,7 @@ import pytest
 from apps import serve
 from stack import Problem, proxies, readiness
 from stack.compose import LABEL
-from stack.readiness import request_status
+from stack.one_request import request_status
 from stack.waiting import wait_until
 from tests.support.clients import SITE
 from tests.support.engine import address_in, client, exec_in, inspect, remove, restart, run_detached, run_once
