@@ -18,7 +18,7 @@ FOR_BENCH = {
     *("SERVERS", "INTERFACES", "APPS", "PROXIES", "SCENARIOS", "ROUNDS", "RATE", "HTTP", "MODES"),
     *("SLOWDOWN", "QUICK", "FULL", "RUN"),
 }
-FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "FAST", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT"}
+FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "FAST", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT", "YES"}
 
 
 class Settings(NamedTuple):

@@ -79,7 +79,7 @@ def test_a_second_command_at_the_same_time_is_refused(checkout: Checkout) -> Non
     first = checkout.start_make("up", "PROXY=nginx")
     assert wait_until(checkout.left, 60), "it did not begin"
     for target in ("up", "down"):
-        assert f"{target}: another `make up` or `make down` runs" in complaint(checkout.make(target))
+        assert f"{target}: another `make up`, `make down` or `make destroy` runs" in complaint(checkout.make(target))
     output, _ = first.communicate(timeout=90)
     assert first.returncode == 0, output
     assert len(checkout.containers("app")) == 1

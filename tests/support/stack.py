@@ -167,7 +167,7 @@ class StackUnderTest(RunningStack, Clients):
         return self.container("app")
 
     def network(self, name: str) -> str:
-        """The engine's name of one of the stack's networks, `edge` or `backend`."""
+        """The engine's name of one of the stack's networks: `edge`, `backend` or `data`."""
         return f"{self.compose.project}_{name}"
 
     def gateway(self) -> str:
