@@ -20,7 +20,7 @@ from stack.readiness import wait_for_containers
 NETWORK = "backend"  # of the proxies and the app
 # The proxies ask the DNS every second or every two, and NGINX, which counts whole seconds, every 2 s at most. (!) With
 # less time here, NGINX knows only the old address when the old app stops, or addresses of several that are gone: 502.
-# Checked by: test_the_server_is_swapped_under_load, test_four_containers_are_swapped_under_load
+# Checked by: test_the_server_is_swapped_under_load, test_three_containers_are_swapped_under_load
 DNS_SECONDS = 2.5
 
 

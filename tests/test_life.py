@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apps import serve
-from stack import Problem, proxies, readiness
+from stack import proxies
 from stack.compose import LABEL
 from stack.one_request import request_status
 from stack.waiting import wait_until
@@ -160,21 +160,6 @@ def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default:
         assert Counter(answers) == {200: 40}
     finally:
         remove(refusing)
-
-
-def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: StackUnderTest) -> None:
-    stack.serve("uvicorn", "asgi")
-    before = stack.app()
-    stack.choose_server("granian", "asgi", "bare", HEALTH_PATH="/status/503")
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(readiness, "READY_SECONDS", 5)
-            with pytest.raises(Problem, match=r"was not ready within 5 s \(/status/503: 503\)"):
-                stack.swap_app()
-    finally:
-        stack.choose_server("uvicorn", "asgi", "bare", HEALTH_PATH="")
-    assert stack.compose.containers("app", include_stopped=True) == [before]
-    assert stack.get("nginx", "/process").json()["server"] == "uvicorn"
 
 
 def test_the_proxies_start_without_the_app_and_find_it(stack: StackUnderTest, proxy: str) -> None:
