@@ -48,8 +48,8 @@ def finish_first(reason: str) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    if received:
-        raise KeyboardInterrupt
+        if received:  # what else the signal ended, such as a docker command, is no news
+            raise KeyboardInterrupt from None
 
 
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:

@@ -65,8 +65,12 @@ def begin_swap(checkout: Checkout, moment: str = "hidden") -> subprocess.Popen[s
     """Starts a swap, and returns at a moment when both containers run: the new one is hidden, or published."""
     assert checkout.make("up", "PROXY=nginx", "SERVER=granian").returncode == 0
     process = checkout.start_make("up", "PROXY=nginx", "SERVER=uvicorn")
-    running = {"hidden": lambda: checkout.containers("app"), "published": lambda: list_published(checkout)}[moment]
-    assert wait_until(lambda: len(running()) == 2, 60, 0.02), f"no new container was {moment}"
+
+    def has_come() -> bool:
+        running = checkout.containers("app") if moment == "hidden" else list_published(checkout)
+        return len(running) == 2
+
+    assert wait_until(has_come, 60, 0.02), f"no new container was {moment}"
     return process
 
 
