@@ -143,12 +143,12 @@ def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default:
     network = stack.network("backend")
     # The image carries the label of the service that it was built for.
     labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "refusing"}
-    alias = {network: client().api.create_endpoint_config(aliases=["app"])}
+    alias = {network: client().api.create_endpoint_config(aliases=[stack.app_name()])}
     refusing = run_detached(f"{IMAGES}-app", "sleep", "120", labels=labels, network=network, networking_config=alias)
     try:
         address = address_in(refusing, network)
         assert stack.in_app(f"import socket; print(socket.socket().connect_ex(('{address}', 8000)))") == "111"
-        assert address in stack.in_app("import socket; print(socket.gethostbyname_ex('app')[2])")
+        assert address in stack.in_app(f"import socket; print(socket.gethostbyname_ex('{stack.app_name()}')[2])")
         time.sleep(3)  # longer than a proxy waits before it asks the DNS again
         with ExitStack() as busy:  # the app that answers is the busier of the two
             for _ in range(4):

@@ -3,15 +3,17 @@
 import os
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 
 import pytest
 
 from stack import Problem, readiness
+from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.checkout import Checkout
-from tests.support.engine import inspect
-from tests.support.stack import DEFAULT_PROXIES, PROXIES, StackUnderTest
+from tests.support.engine import address_in, client, inspect, remove, run_detached
+from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
 from tests.test_life import Load
 
 pytestmark = pytest.mark.full
@@ -52,6 +54,25 @@ def test_three_containers_are_swapped_under_load(stack: StackUnderTest) -> None:
     stack.start("app", scale="app=1")
     for load in gets:
         assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}"
+
+
+@pytest.mark.usefixtures("any_app")
+def test_another_app_on_the_same_network_gets_no_request(stack: StackUnderTest) -> None:
+    """Every stack calls its app `app`, so two stacks on one network share that name."""
+    network = stack.network("backend")
+    labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "another"}
+    alias = {network: client().api.create_endpoint_config(aliases=["app"])}
+    command = ("python3", "-m", "http.server", "8000")
+    another = run_detached(f"{IMAGES}-app", *command, labels=labels, network=network, networking_config=alias)
+    try:
+        address = address_in(another, network)
+        assert wait_until(lambda: address in stack.in_app("import socket; print(socket.gethostbyname_ex('app')[2])"))
+        time.sleep(3)  # longer than a proxy waits before it asks the DNS again
+        for proxy in PROXIES:
+            answers = {stack.get(proxy, "/process").status_code for _ in range(10)}
+            assert answers == {200}, f"{proxy} asked the other stack's app: {answers}"
+    finally:
+        remove(another)
 
 
 def list_published(checkout: Checkout) -> list[str]:
