@@ -21,8 +21,12 @@ up: ## Start the stack, or swap its server: make up SERVER=uvicorn
 	@$(STACK) up
 
 .PHONY: down
-down: ## Remove this stack's containers, networks and volumes, and nothing else
+down: ## Remove this stack's containers and networks; the data stays in its volumes
 	@$(STACK) down
+
+.PHONY: destroy
+destroy: ## Remove this stack with its data: the volumes too (it asks; YES=1 answers)
+	@$(STACK) destroy
 
 .PHONY: ps
 ps: ## Show what runs

@@ -11,6 +11,7 @@ case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is n
 port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
+echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
 cat > /run/nginx/site.conf <<EOF
 server_name $DOMAIN;
 set \$https_authority "\$host$port";

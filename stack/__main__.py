@@ -6,6 +6,7 @@ COMMANDS = {
     "engine": "stack.install:main",
     "up": "stack.up:main",
     "down": "stack.commands:down",
+    "destroy": "stack.commands:destroy",
     "ps": "stack.commands:ps",
     "logs": "stack.commands:logs",
     "trust": "stack.commands:trust",

@@ -19,17 +19,22 @@ def build_all() -> None:
     build(Compose(base_images))
     for base in serve.bases():
         build(Compose({**base_images, "APP_BASE": base}), [])
+    remove_images(Compose().image_project, "dangling=true")
 
 
 def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
-    """Builds the images that are missing or out of date: the app's, and those of `parts` (None: of every proxy)."""
+    """Builds the images that are missing or out of date: the app's, and those of `parts` (None: of every proxy).
+
+    The images that it replaces lose their names and stay: `remove_images` removes them.
+    """
     open_mounted_files()
-    services = ["app", "certs", *(compose.proxies() if parts is None else parts)]
+    names = ["app", "certs", *(compose.proxies() if parts is None else parts)]
+    services = [name for name in names if "build" in compose.services[name]]  # a user's service may have none
     fingerprints = compute_fingerprints(compose, services)
-    ids = images.read_ids(compose.services[name]["image"] for name in services)
+    ids = images.read_ids(compose.image(name) for name in services)
     outdated = []
     for name in services:
-        image = compose.services[name]["image"]
+        image = compose.image(name)
         if image in ids and fingerprint.is_up_to_date(image, ids[image], fingerprints[name]):
             continue
         if image in ids and not image.endswith(":latest"):
@@ -38,10 +43,9 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
             outdated.append(name)
     if outdated:
         run_build(compose, outdated)
-        for image, image_id in images.read_ids(compose.services[name]["image"] for name in outdated).items():
-            name = next(name for name in outdated if compose.services[name]["image"] == image)
+        for image, image_id in images.read_ids(compose.image(name) for name in outdated).items():
+            name = next(name for name in outdated if compose.image(name) == image)
             fingerprint.write(image, image_id, fingerprints[name])
-        remove_images(compose.image_project, "dangling=true")
 
 
 def open_mounted_files() -> None:

@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import FrameType
 
@@ -28,6 +30,34 @@ def flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def finish_first(reason: str) -> Iterator[None]:
+    """Lets a block end before an interruption does. The interruption then ends the command as usual.
+
+    `reason`: what the user reads at once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # it gets no signals
+        yield
+        return
+    numbers = [number for number in (signal.SIGINT, *ENDINGS) if signal.getsignal(number) != signal.SIG_IGN]
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if not received:
+            with suppress(OSError):  # a closed terminal
+                os.write(2, f"\ninterrupted: {reason}\n".encode())
+        received.append(number)
+
+    handlers = {number: signal.signal(number, remember) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:  # what else the signal ended, such as a docker command, is no news
+            raise KeyboardInterrupt from None
 
 
 def run_command(package: str, commands: Mapping[str, str], without_engine: Collection[str] = ()) -> None:

@@ -1,7 +1,8 @@
-"""The short commands of `make`: down, ps, logs, trust, images, clean. `make up` has a file of its own: up.py."""
+"""The short commands of `make`: down, destroy, ps, logs, trust, images, clean. `make up` has its own file: up.py."""
 
 import os
 import subprocess
+import sys
 
 from stack import CHECKOUT, ROOT, Problem, engine, images, settings
 from stack.build import remove_images
@@ -15,22 +16,59 @@ ENVIRONMENT = "{{range .Config.Env}}{{println .}}{{end}}"
 
 
 def down() -> None:
-    """`make down`: removes this checkout's stack."""
-    compose = Compose()
-    if other := compose.owned_elsewhere():
-        raise Problem(f"the stack named {compose.project} runs from {other}: run `make down` there")
+    """`make down`: removes this checkout's containers and networks. The volumes, with all data, stay."""
     with hold_lock():
+        compose = read_own_project("down")
+        existed = compose.exists(but_volumes=compose.volumes())
+        RunningStack(compose).remove(keep_volumes=True)
+    result = "removed the containers and networks of" if existed else "nothing runs of"
+    volumes = "; its volumes stay (`make destroy` removes them)" if compose.volumes() else ""
+    print(f"down: {result} {compose.project}{volumes}")
+
+
+def destroy() -> None:
+    """`make destroy`: removes this checkout's stack with its volumes, after a question; YES=1 answers it."""
+    with hold_lock():
+        compose = read_own_project("destroy")
+        volumes = [volume.removeprefix(f"{compose.project}_") for volume in compose.volumes()]
+        if volumes and os.environ.get("YES") != "1":
+            confirm(compose.project, f"This removes {compose.project} with its data: the volumes {', '.join(volumes)}.")
         existed = compose.exists()
         RunningStack(compose).remove()
-    result = "removed the containers, networks and volumes of" if existed else "nothing runs of"
-    print(f"down: {result} {compose.project}")
+    result = "removed the containers, networks and volumes of" if existed else "nothing is there of"
+    print(f"destroy: {result} {compose.project}")
+
+
+def read_own_project(target: str) -> Compose:
+    """This checkout's project, to be removed; `Problem` where it is another's, or works for the user at the moment."""
+    compose = Compose()
+    if other := compose.owned_elsewhere():
+        raise Problem(f"the stack named {compose.project} runs from {other}: run `make {target}` there")
+    if one_offs := compose.containers(one_offs=True):
+        names = " ".join(compose.inspect(container, "{{.Name}}").lstrip("/") for container in one_offs)
+        raise Problem(f"a command of `docker compose run` is at work: wait for it, or run `docker stop {names}`")
+    return compose
+
+
+def confirm(project: str, question: str) -> None:
+    """Asks for the project's name; `Problem` on any other answer, and where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise Problem(f"nothing was removed: confirm with `make destroy YES=1` that the data of {project} goes")
+    print(question)
+    try:
+        answer = input(f"Type {project} to go on: ")
+    except EOFError:
+        answer = ""
+    if answer.strip() != project:
+        raise Problem("nothing was removed")
 
 
 def ps() -> None:
     """`make ps`: each container's state, with its ports, or with the settings of an app."""
     compose = Compose()
     rows = [("SERVICE", "STATUS", "WHAT")]
-    template = f'{{{{index .Config.Labels "{LABEL}.service"}}}}\t{{{{.State.Status}}}}, {{{{.State.Health.Status}}}}'
+    template = f'{{{{index .Config.Labels "{LABEL}.service"}}}}\t{{{{.State.Status}}}}'
+    template += "{{if .State.Health}}, {{.State.Health.Status}}{{end}}"
     for container in reversed(compose.containers()):
         service, status = compose.inspect(container, template).split("\t")
         ports = [port for port in list_ports(compose) if (port.service, port.protocol) == (service, "tcp")]
@@ -70,7 +108,7 @@ def trust() -> None:
         "  macOS            security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db ca.pem\n"
         "  Windows          certutil -addstore Root ca.pem\n"
         "  Firefox          Settings, Certificates, Authorities, Import\n"
-        "`make down` removes the authority with its volume. Remove it from your trust store then, too."
+        "`make destroy` removes the authority with its volume. Remove it from your trust store then, too."
     )
 
 

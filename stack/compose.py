@@ -7,7 +7,7 @@ old settings is used under the new ones.
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -119,16 +119,19 @@ class Compose:
         """The profiles of each service that has any."""
         return {name: service["profiles"] for name, service in self.services.items() if service.get("profiles")}
 
-    def containers(self, service: str = "", include_stopped: bool = False) -> list[str]:
-        """The ids of the project's running containers, of one service or of all."""
-        filters = self.filter_by_label(**({"service": service} if service else {}))
+    def containers(self, service: str = "", include_stopped: bool = False, one_offs: bool = False) -> list[str]:
+        """The ids of the project's running containers, of one service or of all.
+
+        `one_offs`: the containers of `docker compose run` in place of the services' own. They are the user's.
+        """
+        filters = self.filter_by_label(oneoff=str(one_offs), **({"service": service} if service else {}))
         command = ["docker", "ps", "--quiet", "--no-trunc", *(["--all"] if include_stopped else []), *filters]
         return (engine.output(*command) or "").split()
 
     def containers_by_service(self) -> dict[str, list[str]]:
         """The ids of the project's running containers, by service; a service without any is left out."""
         template = f'{{{{.Label "{LABEL}.service"}}}} {{{{.ID}}}}'
-        command = ["docker", "ps", "--no-trunc", "--format", template, *self.filter_by_label()]
+        command = ["docker", "ps", "--no-trunc", "--format", template, *self.filter_by_label(oneoff="False")]
         services: dict[str, list[str]] = {}
         for line in (engine.output(*command) or "").splitlines():
             service, container = line.split()
@@ -167,9 +170,22 @@ class Compose:
         folders = engine.output("docker", "ps", "--all", "--format", template, *self.filter_by_label()) or ""
         return next((folder for folder in folders.splitlines() if folder not in ("", str(ROOT))), "")
 
-    def exists(self) -> bool:
-        """Whether the project has any container, network or volume."""
-        return any(engine.output("docker", *kind, "--quiet", *self.filter_by_label()) for kind in KINDS)
+    def exists(self, but_volumes: Container[str] = ()) -> bool:
+        """Whether the project has any container, any network, or any volume other than `but_volumes`."""
+        listed = (engine.output("docker", *kind, "--quiet", *self.filter_by_label()) or "" for kind in KINDS)
+        return any(name not in but_volumes for names in listed for name in names.split())
+
+    def volumes(self) -> list[str]:
+        """The names of the project's volumes, which hold its data."""
+        return (engine.output("docker", "volume", "ls", "--quiet", *self.filter_by_label()) or "").split()
+
+    def network(self, name: str) -> str:
+        """The engine's name of one of the project's networks."""
+        return self.config["networks"][name]["name"]
+
+    def image(self, service: str) -> str:
+        """The image of a service; Compose names the image of a service that has a build only."""
+        return self.services[service].get("image") or f"{self.project}-{service}"
 
     def check_command(self, service: str) -> list[str]:
         """The command with which a container of the service checks its own configuration; empty where it has none."""
@@ -177,7 +193,7 @@ class Compose:
 
     def is_current(self, service: str, containers: Iterable[str]) -> bool:
         """Whether all these containers have the service's present configuration and image."""
-        image = images.read_ids([self.services[service]["image"]])
+        image = images.read_ids([self.image(service)])
         current = f"{self.config_hashes[service]} {next(iter(image.values()), '')}"
         return all(self.read_version(container) == current for container in containers)
 

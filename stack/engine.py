@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,13 @@ def read_versions() -> Versions:
         compose = pool.submit(output, "docker", "compose", "version", "--short")
         buildx = pool.submit(output, "docker", "buildx", "version")
         return Versions(engine.result(), compose.result() or "", " ".join((buildx.result() or "").split()[1:2]))
+
+
+@cache
+def is_local() -> bool:
+    """Whether the engine is on this host, so that the ports that it publishes are open here."""
+    endpoint = output("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}") or ""
+    return not endpoint.startswith(("tcp:", "ssh:", "http"))
 
 
 def find_missing() -> list[str]:

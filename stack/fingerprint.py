@@ -20,14 +20,16 @@ def compute(service: Mapping[str, Any], base_ids: Mapping[str, str]) -> str:
     """The fingerprint of a service's image: its build settings, the ids of its base images, every file of its context.
 
     `service`: its part of the Compose configuration. `base_ids`: the engine's base images, by name. The result is ""
-    where a base image is missing, because only BuildKit can then tell whether the registry has a newer one.
+    where a base image is missing, because only BuildKit can then tell whether the registry has a newer one; also
+    where the Dockerfile is no file of the context, as a service of the user's may have it.
     """
     build = service["build"]
     bases = list_bases(service)
-    if any(image not in base_ids for image in bases):
-        return ""
     context = Path(build["context"])
-    dockerfile = (context / build["dockerfile"]).read_text()
+    file = context / build.get("dockerfile", "Dockerfile")
+    if any(image not in base_ids for image in bases) or not file.is_file():
+        return ""
+    dockerfile = file.read_text()
     digest = hashlib.sha256(
         json.dumps([build, [base_ids[image] for image in bases], dockerfile], sort_keys=True).encode()
     )

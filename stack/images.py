@@ -41,17 +41,19 @@ def ensure(parts: Iterable[str] | None = None, anew: bool = False) -> dict[str, 
 
     Shows a step for each image that is pulled or made. `Problem` where a registry refuses an image.
     """
-    names = ["python", *(proxies.names() if parts is None else parts)]
+    official = read_official()
+    # A service of the user's has no base image here.
+    names = ["python", *(name for name in (proxies.names() if parts is None else parts) if name in official)]
     present = find_present(names)
     silent: dict[str, str] = {}  # the registries that are not reached, and why
     chosen = {}
     for name in names:
-        argument, official = to_argument(name), read_official()[name]
+        argument = to_argument(name)
         if argument in present and not anew:
             chosen[argument] = present[argument]
             continue
         named = dotenv.overlay(os.environ).get(argument)
-        image = named or official
+        image = named or official[name]
         reason = silent.get(registry(image)) or pull(image)
         if UNREACHABLE.search(reason):
             silent[registry(image)] = reason

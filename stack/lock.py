@@ -10,7 +10,7 @@ from stack import ROOT, Problem
 
 @contextmanager
 def hold_lock() -> Iterator[None]:
-    """`Problem` while another `make up` or `make down` runs. Each of the two would remove what the other has made.
+    """`Problem` while another command that changes the stack runs. Each would remove what the other has made.
 
     The lock is on the folder itself, so nothing is written. It ends with the process, however that ends.
     """
@@ -19,7 +19,7 @@ def hold_lock() -> Iterator[None]:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Problem("another `make up` or `make down` runs in this folder: wait for it") from None
+            raise Problem("another `make up`, `make down` or `make destroy` runs in this folder: wait for it") from None
         yield
     finally:
         os.close(folder)

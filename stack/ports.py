@@ -33,6 +33,7 @@ def list_ports(compose: Compose) -> list[Port]:
         Port(name, port.get("host_ip", "0.0.0.0"), int(port["published"]), port["target"], port["protocol"])
         for name, service in compose.services.items()
         for port in service.get("ports", [])
+        if port.get("published", "").isdigit()  # a service of the user's may leave the choice to the engine
     ]
 
 
@@ -53,13 +54,8 @@ def list_own_ports(compose: Compose) -> set[tuple[int, str]]:
 
 def find_error(compose: Compose, port: Port) -> int:
     """Why a port cannot be published on this host, as an errno; 0 where it can, or where the project has it already."""
-    error = try_to_bind(port) if is_local(compose) else 0
+    error = try_to_bind(port) if engine.is_local() else 0
     return 0 if error == errno.EADDRINUSE and (port.number, port.protocol) in list_own_ports(compose) else error
-
-
-def is_local(compose: Compose) -> bool:
-    """Whether the engine publishes its ports on this host."""
-    return not compose.environment.get("DOCKER_HOST", "").startswith(("tcp", "ssh"))
 
 
 def try_to_bind(port: Port) -> int:
@@ -93,7 +89,7 @@ def check_ports(compose: Compose, proxies: Iterable[str]) -> None:
     for port in ports:
         if (other := settings.setdefault((port.number, port.protocol), port.setting)) != port.setting:
             raise Problem(f"{other} and {port.setting} are both {port.number}: give them different ports")
-    errors = {port: error for port in ports if (error := try_to_bind(port))} if is_local(compose) else {}
+    errors = {port: error for port in ports if (error := try_to_bind(port))} if engine.is_local() else {}
     own_ports = list_own_ports(compose) if errors else set()
     for port, error in errors.items():
         if error == errno.EADDRNOTAVAIL:

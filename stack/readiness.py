@@ -1,19 +1,18 @@
 """Waits until the parts of a stack are ready: containers by their health checks, proxies by a request to the app."""
 
-import http.client
 import io
 import json
-import socket
-import ssl
 import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cache
+from pathlib import Path
+from typing import Any
 
-from stack import Problem, dotenv, progress
+from stack import Problem, dotenv, engine, one_request, progress
 from stack.compose import LABEL, Compose
+from stack.one_request import request_status
 from stack.ports import HTTPS, Port, list_ports
 from stack.waiting import wait_until
 
@@ -33,10 +32,15 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
     """
     for container in containers:
         config = json.loads(compose.inspect(container, "{{json .Config}}"))
-        name, check = config["Labels"][f"{LABEL}.service"], config["Healthcheck"]["Test"][1:]
+        name = config["Labels"][f"{LABEL}.service"]
+        command = list_check(config)
 
-        def find_fault(command: tuple[str, ...] = ("docker", "exec", container, *check)) -> str:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        def find_fault(command: list[str] = command, container: str = container) -> str:
+            if not command:  # it is ready when it runs, or has done its work
+                state = compose.inspect(container, "{{.State.Status}} {{.State.ExitCode}}")
+                return "" if state.split()[:1] == ["running"] or state == "exited 0" else state
+            words = ["docker", "exec", container, *command]
+            done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
             return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
         fault = wait_without_fault(compose, container, f"the {name}", find_fault, seconds)
@@ -45,6 +49,12 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
             raise Problem(
                 f"the {name} was not ready within {limit} s ({fault}): its log is above; START_TIMEOUT sets the seconds"
             )
+
+
+def list_check(config: dict[str, Any]) -> list[str]:
+    """The command of a container's health check; empty where it has none, as a service of the user's may."""
+    kind, *words = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
+    return {"CMD": words, "CMD-SHELL": ["sh", "-c", *words]}.get(kind, [])
 
 
 def wait_for_proxies(
@@ -61,6 +71,7 @@ def wait_for_proxies(
     ]
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     name = site_name(compose)
+    is_local = engine.is_local()
     given_up = threading.Event()
 
     def wait_for_proxy(port: Port) -> None:
@@ -68,7 +79,10 @@ def wait_for_proxies(
         container = next(iter(compose.containers(port.service, include_stopped=True)), "")
 
         def find_fault() -> str:
-            status = request_status(host, port.number, name, path, authority)
+            if is_local:
+                status = request_status(host, port.number, name, path, authority)
+            else:
+                status = request_status_there(compose, container, name, path, authority)
             return "" if status == "200" else status
 
         fault = wait_without_fault(compose, container, port.service, find_fault, seconds, given_up)
@@ -84,6 +98,16 @@ def wait_for_proxies(
             raise
 
 
+def request_status_there(compose: Compose, proxy: str, name: str, path: str, authority: str) -> str:
+    """As `request_status`, but asked by an app container: the ports of an engine elsewhere may not be open to us."""
+    app = next(iter(compose.containers("app")), "")
+    words = [compose.address(proxy, "backend"), str(HTTPS), name, path, authority]
+    command = ["docker", "exec", "--interactive", app, "python3", "-", *words]
+    script = Path(one_request.__file__).read_text()
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr.strip()
+
+
 def wait_without_fault(
     compose: Compose,
     container: str,
@@ -94,15 +118,17 @@ def wait_without_fault(
 ) -> str:
     """Waits until `find_fault()` returns "", which means ready. Returns its last answer, and shows the log of a fault.
 
-    Docker restarts a container that ended by itself. Such a restart raises `Problem` at once. `given_up`: nobody waits
-    any longer, so this ends without a fault.
+    Docker restarts a container that ended by itself. Such an end raises `Problem` at once, and so does a server whose
+    workers end again and again. `given_up`: nobody waits any longer, so this ends without a fault.
     """
-    template = "{{.State.Restarting}} {{.RestartCount}}"
-    before = compose.inspect(container, template).split()[1:]  # a restart of last week says nothing
+    template = "{{.State.Restarting}} {{.RestartCount}} {{.State.Status}}"
+    before = compose.inspect(container, template).split()[1:2]  # a restart of last week says nothing
+    workers = LostWorkers(compose, container)
 
-    def has_restarted() -> bool:
-        is_restarting, *count = compose.inspect(container, template).split() or [""]
-        return is_restarting == "true" or (bool(count) and count != before)
+    def has_ended() -> bool:
+        is_restarting, *rest = compose.inspect(container, template).split() or [""]
+        count, status = rest[:1], rest[1:]
+        return is_restarting == "true" or (bool(count) and count != before) or status == ["exited"] or workers.count()
 
     faults = []
 
@@ -111,15 +137,46 @@ def wait_without_fault(
         if not fault:
             return "", False
         faults.append(fault)
-        return (fault, True) if has_restarted() else None
+        return (fault, True) if has_ended() else None
 
     end = wait_until(find_end, read_start_timeout(compose) if seconds is None else seconds, PAUSE)
-    fault, restarted = end or (faults[-1], False)
+    fault, ended = end or (faults[-1], False)
     if fault:
         progress.show(compose.logs(container))
-    if fault and restarted:
+    if fault and ended:
         raise Problem(f"{name} does not stay up: its log is above")
     return fault
+
+
+class LostWorkers:
+    """Counts the processes of a container that end before the container is ready.
+
+    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on.
+    """
+
+    MOST = 6
+
+    def __init__(self, compose: Compose, container: str) -> None:
+        self.compose, self.container = compose, container
+        self.seen: set[str] = set()
+
+    def count(self) -> bool:
+        """Whether too many processes have ended since the first call."""
+        running = self.list_processes()
+        self.seen |= running
+        return len(self.seen - running) > self.MOST
+
+    def list_processes(self) -> set[str]:
+        """The processes below the container's first one. The commands of health checks are not below it."""
+        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid")
+        if not top:
+            return set()
+        parents = dict(line.split()[:2] for line in top.splitlines()[1:])
+        first = self.compose.inspect(self.container, "{{.State.Pid}}")
+        below = {first}
+        while more := {pid for pid, parent in parents.items() if parent in below} - below:
+            below |= more
+        return below
 
 
 def read_authority(compose: Compose) -> str:
@@ -142,27 +199,3 @@ def read_file_of_certs(compose: Compose, name: str) -> str:
 def site_name(compose: Compose) -> str:
     """The first name of the site."""
     return compose.services["certs"]["environment"]["DOMAIN"].split()[0]
-
-
-@cache
-def make_context(authority: str) -> ssl.SSLContext:
-    """Verifies certificates by the host's authorities and by `authority` (PEM). Reading the host's takes a while."""
-    context = ssl.create_default_context()
-    if authority:
-        context.load_verify_locations(cadata=authority)
-    return context
-
-
-def request_status(host: str, port: int, name: str, path: str, authority: str) -> str:
-    """The status of one GET over TLS, or the error in words. `authority`: a certificate to trust besides the host's."""
-    context = make_context(authority)
-    connection = http.client.HTTPSConnection(name, port, timeout=5)
-    try:
-        plain = socket.create_connection((host, port), timeout=5)
-        connection.sock = context.wrap_socket(plain, server_hostname=name)
-        connection.request("GET", path, headers={"Host": f"{name}:{port}"})
-        return str(connection.getresponse().status)
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or repr(error)
-    finally:
-        connection.close()

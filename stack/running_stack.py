@@ -4,14 +4,14 @@
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from stack import Problem, engine, progress
-from stack.build import build
+from stack.build import build, remove_images
 from stack.compose import Compose
 from stack.readiness import read_authority, wait_for_containers, wait_for_proxies
-from stack.swap import remove_containers, swap_app
+from stack.swap import remove_containers, remove_volumes, swap_app
 
 UNDO_TRIES = 5
 
@@ -22,6 +22,7 @@ class RunningStack:
     def __init__(self, compose: Compose) -> None:
         self.compose = compose
         self.authority = ""  # read once: it stays the same as long as the stack
+        self.has_answered = False  # the app, since this object waited for it
 
     def change(self, settings: Mapping[str, str]) -> None:
         """Puts `settings` on top of the present ones, for the containers that start from now on."""
@@ -32,6 +33,7 @@ class RunningStack:
         build(self.compose, parts)
         for base in bases:
             build(self.compose.with_settings({"APP_BASE": base}), [])
+        remove_images(self.compose.image_project, "dangling=true")
 
     def make_certificates(self, *beside: str) -> None:
         """Runs the service that makes or renews the certificates; `Problem`, with its log, where it fails.
@@ -63,13 +65,15 @@ class RunningStack:
         self.start("app", recreate=True)
         self.wait_for_app()
 
-    def swap_app(self, before_stop: Callable[[], object] = bool) -> None:
+    def swap_app(self, meanwhile: Callable[[], object] = bool) -> None:
         """Replaces the app's containers without a gap: see stack/swap.py."""
-        swap_app(self.compose, before_stop)
+        swap_app(self.compose, meanwhile)
+        self.has_answered = True
 
     def wait_for_app(self) -> None:
         """Waits until every app container answers."""
         wait_for_containers(self.compose, self.compose.containers("app", include_stopped=True))
+        self.has_answered = True
 
     def wait_for_proxies(self, proxies: Iterable[str], seconds: float | None = None) -> None:
         """Waits until a request gets through each proxy."""
@@ -88,27 +92,37 @@ class RunningStack:
         self.authority = self.authority or read_authority(self.compose)
         return self.authority
 
-    def remove(self) -> None:
-        """Removes the project's containers, networks and volumes, and nothing else."""
-        self.compose.run("down", "--volumes", "--remove-orphans")
+    def remove(self, keep_volumes: bool = False) -> None:
+        """Removes the project's containers and networks, its volumes too (else they are kept), and nothing else."""
+        self.compose.run("down", "--remove-orphans", *([] if keep_volumes else ["--volumes"]))
 
-    def undo(self, keep_volumes: bool = False, kill: bool = False) -> None:
-        """Removes what an interrupted start made. Tries again, because the engine may still be making the last part."""
+    def undo(self, kept_volumes: Container[str] = (), kill: bool = False) -> None:
+        """Removes what an interrupted start made, but for `kept_volumes`.
+
+        Tries again, because the engine may still be making the last part.
+        """
         for _ in range(UNDO_TRIES):
             if kill:
                 remove_containers(self.compose.containers(include_stopped=True))
-            self.compose.run("down", "--remove-orphans", *([] if keep_volumes else ["--volumes"]))
+            self.remove(keep_volumes=True)
+            remove_volumes(volume for volume in self.compose.volumes() if volume not in kept_volumes)
             time.sleep(1)
-            if not (self.compose.containers(include_stopped=True) if keep_volumes else self.compose.exists()):
+            if not self.compose.exists(but_volumes=kept_volumes):
                 return
 
     @contextmanager
-    def undo_on_failure(self, keep_volumes: bool) -> Iterator[None]:
-        """Removes everything where a first start fails or is interrupted. `keep_volumes`: one holds an ACME account."""
-        existed = self.compose.exists()
+    def undo_on_failure(self, keep_new_volumes: bool) -> Iterator[None]:
+        """Removes what a first start made, where it fails or is interrupted.
+
+        A volume that was there before stays. `keep_new_volumes`: so do the new ones, because one holds an ACME account.
+        They also stay once the app answers: what it has written may be the user's.
+        """
+        is_first = not self.compose.containers(include_stopped=True)
+        before = self.compose.volumes()
         try:
             yield
         except BaseException:
-            if not existed:
-                self.undo(keep_volumes)
+            if is_first:
+                has_data = keep_new_volumes or self.has_answered
+                self.undo(kept_volumes=self.compose.volumes() if has_data else before)
             raise

@@ -18,7 +18,7 @@ FOR_BENCH = {
     *("SERVERS", "INTERFACES", "APPS", "PROXIES", "SCENARIOS", "ROUNDS", "RATE", "HTTP", "MODES"),
     *("SLOWDOWN", "QUICK", "FULL", "RUN"),
 }
-FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "FAST", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT"}
+FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "FAST", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT", "YES"}
 
 
 class Settings(NamedTuple):
@@ -207,14 +207,15 @@ def read_proxies(settings: Mapping[str, str], compose: Compose) -> list[str]:
 
 
 def read_more(settings: Mapping[str, str], compose: Compose) -> list[str]:
-    """The services, beside the proxies, whose profiles the user asks for."""
+    """The services beside the stack's own: those whose profiles the user asks for, and those without a profile."""
     profiles = compose.profiles()
     names = set(split_list(settings.get("COMPOSE_PROFILES", "")))
     allowed = {profile for service in profiles.values() for profile in service} | {"*"}
     for name in sorted(names - allowed):
         raise Problem(f"COMPOSE_PROFILES={name} is not a profile here: choose {', '.join(sorted(allowed))}")
     proxies = compose.proxies()
-    more = [name for name, service in profiles.items() if name not in proxies and names & {*service, "*"}]
+    others = [name for name in compose.services if name not in {*proxies, "app", "certs"}]
+    more = [name for name in others if name not in profiles or names & {*profiles[name], "*"}]
     if "postgres" in more and not settings.get("POSTGRES_PASSWORD"):
         raise Problem("POSTGRES_PASSWORD is empty: give the database that COMPOSE_PROFILES asks for a password")
     return more

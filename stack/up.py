@@ -1,19 +1,20 @@
 """`make up`: builds what is missing, starts or swaps, waits until a request gets through, and says what runs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from apps import serve
 from stack import Problem, engine, images, progress, settings
-from stack.build import remove_images
+from stack.build import build, remove_images
 from stack.certificates import reload_proxies
 from stack.compose import Compose
 from stack.lock import hold_lock
 from stack.ports import HTTP, HTTPS, check_ports, published_number
 from stack.readiness import site_name, wait_for_containers
 from stack.running_stack import RunningStack
-from stack.swap import remove_containers, remove_stopped
+from stack.swap import remove_containers, remove_unfinished
 
 ACME_SECONDS = 180
 
@@ -35,16 +36,14 @@ def up(plan: settings.Settings) -> None:
     check_ports(compose, proxies)
     parts = [*proxies, *plan.more]
     stack = RunningStack(compose.with_settings(images.ensure(parts)))
-    stack.build(parts)
-    with stack.undo_on_failure(keep_volumes=plan.by_acme):
+    with restore_images_on_failure(stack.compose, parts), stack.undo_on_failure(keep_new_volumes=plan.by_acme):
+        build(stack.compose, parts)
+        remove_unfinished(stack.compose)
         outdated = find_outdated(stack.compose, [*parts, "app"])
-        if outdated == ["app"] and stack.compose.containers("app"):
-            swap_app(stack)
+        if stack.compose.containers("app"):
+            update(stack, plan.more, outdated)
         else:
-            start_parts(stack, [name for name in outdated if name != "app"], with_app=not plan.more)
-            for service in plan.more:
-                wait_for_containers(stack.compose, stack.compose.containers(service, include_stopped=True))
-            start_or_swap_app(stack)
+            start(stack, plan.more, [name for name in outdated if name in proxies])
         if plan.exclusive:
             remove_other_proxies(stack.compose, proxies)
         containers = stack.compose.containers_by_service()
@@ -58,6 +57,27 @@ def up(plan: settings.Settings) -> None:
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
     if stack.read_authority():
         print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
+
+
+@contextmanager
+def restore_images_on_failure(compose: Compose, parts: Sequence[str]) -> Iterator[None]:
+    """Gives the images of a release that fails their old names back, so that nothing starts the new ones.
+
+    The app's new image keeps the name where the app was swapped before the failure.
+    """
+    before = images.read_ids(compose.image(name) for name in ["app", "certs", *parts])
+    try:
+        yield
+    except BaseException:
+        running = compose.containers("app")
+        if running and compose.is_current("app", running):
+            before.pop(compose.image("app"), None)
+        present = images.read_ids(before)
+        for image, image_id in before.items():
+            if present.get(image) != image_id:
+                engine.output("docker", "tag", image_id, image)
+        remove_images(compose.image_project, "dangling=true")
+        raise
 
 
 def choose_proxies(plan: settings.Settings) -> list[str]:
@@ -77,43 +97,84 @@ def find_outdated(compose: Compose, services: Sequence[str]) -> list[str]:
     return [name for name in services if name not in running or not compose.is_current(name, running[name])]
 
 
-def swap_app(stack: RunningStack) -> None:
-    """Swaps the app where nothing else changes. The certificates are renewed meanwhile: no part waits for them."""
-    with progress.step("up: renewing the certificates and swapping the app"), ThreadPoolExecutor() as pool:
-        certificates = pool.submit(stack.make_certificates)
+def update(stack: RunningStack, more: Sequence[str], outdated: Sequence[str]) -> None:
+    """Replaces what does not run with its present settings (`outdated`), where an app runs: the proxies come last.
 
-        def finish_certificates() -> None:
-            certificates.result()
-            stack.read_authority()  # for the question at the end: here, the swap waits anyway
-
-        stack.swap_app(before_stop=finish_certificates)
-
-
-def start_parts(stack: RunningStack, outdated: Sequence[str], with_app: bool) -> None:
-    """Makes the certificates, and starts the parts that do not run with their present settings (`outdated`).
-
-    Every configuration is checked before the first part is replaced. On a first start, when no container is there to
-    protect, the app starts while the certificates are made (`with_app`: unless the app needs a part).
+    Every configuration is checked before the first part is replaced. The certificates change after the app.
     """
-    starts_app = with_app and not stack.compose.containers(include_stopped=True)
-    with progress.step(f"up: making the certificates{' and starting the app' if starts_app else ''}"):
-        has_networks = starts_app or bool(stack.compose.containers())
-        stack.make_certificates(*(["app"] if starts_app else []))
-    if outdated:
-        with progress.step(f"up: checking the configuration of {join(outdated)}"):
-            if starts_app:
-                stack.create(*outdated)
-            check_configurations(stack.compose, outdated, has_networks=has_networks)
-        with progress.step(f"up: starting {join(outdated)}"):
-            stack.start(*outdated)
+    proxies = [name for name in outdated if name in stack.compose.proxies()]
+    if proxies and not stack.compose.containers("certs", include_stopped=True):
+        make_certificates(stack)  # the check reads them
+    check_configurations(stack.compose, proxies, has_networks=True)
+    start_and_wait(stack, [name for name in more if name in outdated])
+    if "app" in outdated:
+        with progress.step("up: swapping the app and renewing the certificates"):
+            stack.swap_app(meanwhile=stack.make_certificates)
+    else:
+        make_certificates(stack)
+        wait_for_app(stack)
+    start_proxies(stack, proxies)
+
+
+def start(stack: RunningStack, more: Sequence[str], proxies: Sequence[str]) -> None:
+    """Starts the app, the services beside it (`more`) and the proxies that do not run with their present settings.
+
+    On a first start, when no container is there to protect, the app starts while the certificates are made, and the
+    proxies start beside it; unless the app needs a service.
+    """
+    is_first = not stack.compose.containers(include_stopped=True) and not more
+    make_certificates(stack, *(["app"] if is_first else []))
+    if is_first:
+        stack.create(*proxies)
+    check_configurations(stack.compose, proxies, has_networks=is_first or bool(stack.compose.containers()))
+    if is_first:
+        start_proxies(stack, proxies)
+    start_and_wait(stack, more)
+    if not is_first:
+        stack.start("app")
+    wait_for_app(stack)
+    if not is_first:
+        start_proxies(stack, proxies)
+
+
+def make_certificates(stack: RunningStack, *beside: str) -> None:
+    """Makes or renews the certificates; shows a step. `beside`: services to start meanwhile."""
+    with progress.step(f"up: making the certificates{' and starting the app' if beside else ''}"):
+        stack.make_certificates(*beside)
+
+
+def wait_for_app(stack: RunningStack) -> None:
+    """Waits until the app answers; shows a step."""
+    with progress.step("up: waiting for the app"):
+        stack.wait_for_app()
+
+
+def start_proxies(stack: RunningStack, proxies: Sequence[str]) -> None:
+    """Starts proxies, or replaces them; shows a step."""
+    if proxies:
+        with progress.step(f"up: starting {join(proxies)}"):
+            stack.start(*proxies)
+
+
+def start_and_wait(stack: RunningStack, services: Sequence[str]) -> None:
+    """Starts the services that the app needs, and waits until each is ready."""
+    if services:
+        with progress.step(f"up: starting {join(services)}"):
+            stack.start(*services)
+            for service in services:
+                wait_for_containers(stack.compose, stack.compose.containers(service, include_stopped=True))
 
 
 def check_configurations(compose: Compose, proxies: Sequence[str], has_networks: bool) -> None:
     """Checks the proxies at the same time, or one by one where the first check has to make the networks."""
-    with ThreadPoolExecutor(max_workers=len(proxies) if has_networks else 1) as pool:
-        checks = [pool.submit(check_configuration, compose, name) for name in proxies]
-    for check in checks:
-        check.result()
+    if not proxies:
+        return
+    with (
+        progress.step(f"up: checking the configuration of {join(proxies)}"),
+        ThreadPoolExecutor(max_workers=len(proxies) if has_networks else 1) as pool,
+    ):
+        for check in [pool.submit(check_configuration, compose, name) for name in proxies]:
+            check.result()
 
 
 def check_configuration(compose: Compose, proxy: str) -> None:
@@ -125,21 +186,6 @@ def check_configuration(compose: Compose, proxy: str) -> None:
     if done.returncode != 0:
         progress.show(done.stdout + done.stderr)
         raise Problem(f"{proxy} does not accept its configuration (see above): nothing was changed")
-
-
-def start_or_swap_app(stack: RunningStack) -> None:
-    """Starts the app, or swaps the one that runs, and waits until it answers."""
-    running = stack.compose.containers("app")
-    if running and not stack.compose.is_current("app", running):
-        with progress.step("up: swapping the app"):
-            stack.swap_app()
-    else:
-        with progress.step("up: waiting for the app"):
-            if running:
-                remove_stopped(stack.compose)
-            else:
-                stack.start("app")
-            stack.wait_for_app()
 
 
 def remove_other_proxies(compose: Compose, proxies: Sequence[str]) -> None:

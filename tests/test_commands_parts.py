@@ -46,7 +46,9 @@ def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> No
         assert host["Memory"] > 0 and "no-new-privileges:true" in host["SecurityOpt"] and not host["PortBindings"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", details["Config"]["User"])
         assert details["Config"]["StopSignal"] == "SIGINT"
-        assert list(details["NetworkSettings"]["Networks"]) == [f"{checkout.project}_backend"]
+        assert list(details["NetworkSettings"]["Networks"]) == [f"{checkout.project}_data"], (
+            "the proxies are not in its network"
+        )
 
         # The application has the database's address, user and password in its environment, and reaches it.
         script = (
@@ -69,7 +71,7 @@ def test_postgresql_runs_where_its_profile_asks_for_it(checkout: Checkout) -> No
         assert "database system is shut down" in read_logs(second)
     finally:
         (checkout.folder / ".env").unlink()
-    assert checkout.make("down").returncode == 0
+    assert checkout.destroy().returncode == 0
     assert checkout.left() == []
 
 
@@ -156,7 +158,7 @@ def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path
         assert re.search(r"app +shop", done.stdout) and "https://shop.example:" in done.stdout
         assert site.make("trust").returncode == 0
     finally:
-        assert site.make("down").returncode == 0
+        assert site.destroy().returncode == 0
         names = [f"{IMAGES}-site-{name}" for name in ("app", "certs", *PROXIES)]
         built = images.read_ids(names).keys()
         for name in built:

@@ -55,7 +55,7 @@ def test_up_swap_trust_and_down_do_what_the_readme_shows(checkout: Checkout) -> 
     assert "invalid value" in refused.stderr
     assert sorted(checkout.left()) == sorted(before)
 
-    assert checkout.make("down").returncode == 0
+    assert checkout.destroy().returncode == 0
     assert checkout.left() == []
 
 
@@ -88,7 +88,7 @@ def test_a_proxy_with_a_profile_runs_where_it_is_asked_for(checkout: Checkout, p
     assert checkout.containers("nginx") and checkout.containers("caddy") and checkout.containers(proxy) == before
     assert checkout.make("up", "SERVER=granian", "ADMIN_ALLOW=192.0.2.0/24").returncode == 0
     assert "ADMIN_ALLOW=192.0.2.0/24" in inspect(checkout.container(proxy))["Config"]["Env"]
-    assert checkout.make("down").returncode == 0
+    assert checkout.destroy().returncode == 0
     assert checkout.left() == []
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from apps import serve
-from stack import Problem, proxies, readiness
+from stack import proxies
 from stack.compose import LABEL
-from stack.readiness import request_status
+from stack.one_request import request_status
 from stack.waiting import wait_until
 from tests.support.clients import SITE
 from tests.support.engine import address_in, client, exec_in, inspect, remove, restart, run_detached, run_once
@@ -143,12 +143,12 @@ def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default:
     network = stack.network("backend")
     # The image carries the label of the service that it was built for.
     labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "refusing"}
-    alias = {network: client().api.create_endpoint_config(aliases=["app"])}
+    alias = {network: client().api.create_endpoint_config(aliases=[stack.app_name()])}
     refusing = run_detached(f"{IMAGES}-app", "sleep", "120", labels=labels, network=network, networking_config=alias)
     try:
         address = address_in(refusing, network)
         assert stack.in_app(f"import socket; print(socket.socket().connect_ex(('{address}', 8000)))") == "111"
-        assert address in stack.in_app("import socket; print(socket.gethostbyname_ex('app')[2])")
+        assert address in stack.in_app(f"import socket; print(socket.gethostbyname_ex('{stack.app_name()}')[2])")
         time.sleep(3)  # longer than a proxy waits before it asks the DNS again
         with ExitStack() as busy:  # the app that answers is the busier of the two
             for _ in range(4):
@@ -160,21 +160,6 @@ def test_a_container_that_refuses_is_passed_over(stack: StackUnderTest, default:
         assert Counter(answers) == {200: 40}
     finally:
         remove(refusing)
-
-
-def test_a_swap_to_a_server_that_does_not_start_leaves_the_old_one(stack: StackUnderTest) -> None:
-    stack.serve("uvicorn", "asgi")
-    before = stack.app()
-    stack.choose_server("granian", "asgi", "bare", HEALTH_PATH="/status/503")
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(readiness, "READY_SECONDS", 5)
-            with pytest.raises(Problem, match=r"was not ready within 5 s \(/status/503: 503\)"):
-                stack.swap_app()
-    finally:
-        stack.choose_server("uvicorn", "asgi", "bare", HEALTH_PATH="")
-    assert stack.compose.containers("app", include_stopped=True) == [before]
-    assert stack.get("nginx", "/process").json()["server"] == "uvicorn"
 
 
 def test_the_proxies_start_without_the_app_and_find_it(stack: StackUnderTest, proxy: str) -> None:

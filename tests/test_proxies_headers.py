@@ -74,5 +74,6 @@ def test_each_client_is_seen_by_its_own_address(stack: StackUnderTest, proxy: st
 def test_the_app_is_reached_through_the_proxies_only(stack: StackUnderTest) -> None:
     app = inspect(stack.app())
     assert not app["HostConfig"]["PortBindings"]
-    assert list(app["NetworkSettings"]["Networks"]) == [stack.network("backend")]
-    assert inspect_network(stack.network("backend"))["Internal"] is True
+    networks = [stack.network("backend"), stack.network("data")]
+    assert sorted(app["NetworkSettings"]["Networks"]) == networks
+    assert all(inspect_network(network)["Internal"] for network in networks)

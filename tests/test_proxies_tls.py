@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stack.readiness import request_status
+from stack.one_request import request_status
 from stack.waiting import wait_until
 from tests.support.clients import SITE
 from tests.support.stack import PROXIES, StackUnderTest

@@ -110,7 +110,7 @@ def closing(stack: StackUnderTest) -> Iterator[str]:
         *("python3", "-c", CLOSES_AFTER_20_S),
         labels={f"{LABEL}.project": project},
         network=network,
-        networking_config={network: client().api.create_endpoint_config(aliases=["app"])},
+        networking_config={network: client().api.create_endpoint_config(aliases=["app", stack.app_name()])},
     )
     try:
         yield container

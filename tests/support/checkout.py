@@ -47,6 +47,10 @@ class Checkout:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170, check=False,
         )  # fmt: skip
 
+    def destroy(self) -> subprocess.CompletedProcess[str]:
+        """Removes the stack with its volumes."""
+        return self.make("destroy", "YES=1")
+
     def start_make(self, *words: str) -> subprocess.Popen[str]:
         """Starts make in a process group of its own, which a signal can end as Ctrl-C does; both streams in one."""
         return subprocess.Popen(
@@ -114,14 +118,14 @@ def module_checkout(checkout_images: None, tmp_path_factory: pytest.TempPathFact
         assert built.returncode == 0, built.stderr
         yield checkout
     finally:
-        checkout.make("down")
+        checkout.destroy()
 
 
 @pytest.fixture
 def checkout(module_checkout: Checkout) -> Checkout:
     """The checkout with nothing running."""
     if module_checkout.left():
-        done = module_checkout.make("down")
+        done = module_checkout.destroy()
         assert done.returncode == 0, done.stderr
     assert module_checkout.left() == []
     return module_checkout

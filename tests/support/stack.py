@@ -172,8 +172,12 @@ class StackUnderTest(RunningStack, Clients):
         """The app's container."""
         return self.container("app")
 
+    def app_name(self) -> str:
+        """The name under which the proxies look for the app: the project's own."""
+        return f"{self.compose.project}-app"
+
     def network(self, name: str) -> str:
-        """The engine's name of one of the stack's networks, `edge` or `backend`."""
+        """The engine's name of one of the stack's networks: `edge`, `backend` or `data`."""
         return f"{self.compose.project}_{name}"
 
     def gateway(self) -> str:

@@ -1,0 +1,38 @@
+"""Asks a proxy for one page over TLS: on this host, or inside a container of an engine that is elsewhere.
+
+In a container this file runs by itself, so it imports nothing of the stack: `python3 - HOST PORT NAME PATH AUTHORITY`.
+"""
+
+import http.client
+import socket
+import ssl
+import sys
+from functools import cache
+
+
+@cache
+def make_context(authority: str) -> ssl.SSLContext:
+    """Verifies certificates by the host's authorities and by `authority` (PEM). Reading the host's takes a while."""
+    context = ssl.create_default_context()
+    if authority:
+        context.load_verify_locations(cadata=authority)
+    return context
+
+
+def request_status(host: str, port: int, name: str, path: str, authority: str) -> str:
+    """The status of one GET over TLS, or the error in words. `authority`: a certificate to trust besides the host's."""
+    context = make_context(authority)
+    connection = http.client.HTTPSConnection(name, port, timeout=5)
+    try:
+        plain = socket.create_connection((host, port), timeout=5)
+        connection.sock = context.wrap_socket(plain, server_hostname=name)
+        connection.request("GET", path, headers={"Host": f"{name}:{port}"})
+        return str(connection.getresponse().status)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or repr(error)
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    print(request_status(sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]))
