@@ -182,7 +182,9 @@ def main() -> None:
         sys.exit(f"serve: SERVER={choice.SERVER} is not for this image: build the one with APP_BASE={choice.base}")
     os.environ.update(choice.environment())
     if not os.environ.get("FORWARDED_ALLOW_IPS"):
-        os.environ["FORWARDED_ALLOW_IPS"] = ",".join(attached_networks())
+        # A load balancer in front of the proxies is one proxy more, for servers that read X-Forwarded-For themselves.
+        balancers = os.environ.get("TRUSTED_PROXIES", "").split()
+        os.environ["FORWARDED_ALLOW_IPS"] = ",".join([*attached_networks(), *balancers])
     print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {choice.WORKERS} worker(s)", flush=True)
     os.execv("/bin/sh", ["sh", str(choice.script)])
 
