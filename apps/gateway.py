@@ -4,9 +4,9 @@ The servers disagree on the address. Some read `X-Forwarded-For`, and some read 
 and some take the first address of the list, which the client can choose.
 
 The rule here: a peer in `FORWARDED_ALLOW_IPS` is a proxy, and its headers name the client: the last address of
-`X-Forwarded-For` that is no proxy's. Every other peer is the client. `FORWARDED_ALLOW_IPS` holds addresses or networks,
-separated by commas. Where it is unset, no peer is a proxy. Where a server has already set the client's address, the peer
-is the client, so nothing changes.
+`X-Forwarded-For` that is no proxy's. Every other peer is the client. `FORWARDED_ALLOW_IPS` holds addresses or
+networks, separated by commas. Where it is unset, no peer is a proxy. Where a server has already set the client's
+address, the peer is the client, so nothing changes.
 
 The proxies write one address. Traefik behind a load balancer passes the balancer's list on and adds the balancer. Then
 `X-Forwarded-For` and `X-Real-IP` become the client's address, as behind the other proxies.

@@ -35,7 +35,7 @@ class Lack(NamedTuple):
     build: str = ""
 
 
-# The proxies whose directives remove one header by its whole name: proxy_set_header, RequestHeader, customRequestHeaders.
+# Removes a header by its whole name only: proxy_set_header, RequestHeader, customRequestHeaders.
 BY_NAME = ("nginx", "apache", "traefik")
 
 # The duties that a proxy lacks.

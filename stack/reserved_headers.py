@@ -12,9 +12,9 @@ SET = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", 
 # Families, and their members that software is known to read.
 FAMILIES = {
     "X-Forwarded": (
-        "", "-Access-Token", "-By", "-Client-Cert", "-Client-IP", "-Email", "-For", "-Groups", "-Host", "-Method", "-Path",
-        "-Port", "-Preferred-Username", "-Prefix", "-Proto", "-Protocol", "-Roles", "-Scheme", "-Server", "-Ssl",
-        "-Tls-Client-Cert", "-Tls-Client-Cert-Info", "-Uri", "-Url", "-User", "-Username",
+        "", "-Access-Token", "-By", "-Client-Cert", "-Client-IP", "-Email", "-For", "-Groups", "-Host", "-Method",
+        "-Path", "-Port", "-Preferred-Username", "-Prefix", "-Proto", "-Protocol", "-Roles", "-Scheme", "-Server",
+        "-Ssl", "-Tls-Client-Cert", "-Tls-Client-Cert-Info", "-Uri", "-Url", "-User", "-Username",
     ),
     "Forwarded": ("", "-For", "-Host", "-Proto"),
     "X-Real-": ("Host", "IP", "Port", "Proto", "Scheme"),
@@ -32,8 +32,8 @@ SINGLE = (
     "CF-Connecting-IP", "CF-Connecting-IPv6", "CF-Pseudo-IPv4", "Client-IP", "CloudFront-Viewer-Address",
     "DO-Connecting-IP", "Fastly-Client-IP", "Fly-Client-IP", "Incap-Client-IP", "Proxy-Client-IP", "True-Client-IP",
     "WL-Proxy-Client-IP", "X-Appengine-User-IP", "X-Azure-ClientIP", "X-Azure-SocketIP", "X-Client-IP",
-    "X-Cluster-Client-IP", "X-Envoy-External-Address", "X-Nf-Client-Connection-IP", "X-Originating-IP", "X-ProxyUser-IP",
-    "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For",
+    "X-Cluster-Client-IP", "X-Envoy-External-Address", "X-Nf-Client-Connection-IP", "X-Originating-IP",
+    "X-ProxyUser-IP", "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For",
     # The scheme and the host.
     "CloudFront-Forwarded-Proto", "Front-End-Https", "X-Scheme", "X-Url-Scheme", "X-Host", "X-HTTP-Host-Override",
     # Where the application is mounted. HTTP_PROXY is a variable that HTTP clients read in CGI-like environments.

@@ -1,13 +1,14 @@
 """What a client writes about itself, its request and its connection reaches no application.
 
-The headers are generated: every name of stack/reserved_headers.py, in every spelling with underscores. A new proxy, a new
-server and a new name are tested without a change here.
+The headers are generated: every name of stack/reserved_headers.py, in every spelling with underscores. A new proxy, a
+new server and a new name are tested without a change here.
 """
 
 import http.client
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def find_forged(answer: str) -> list[str]:
     return re.findall(rf"{VALUE} ([\w-]+)", answer)
 
 
-def ask_raw(stack: StackUnderTest, proxy: str, *lines: bytes) -> tuple[int, dict[str, object]]:
+def ask_raw(stack: StackUnderTest, proxy: str, *lines: bytes) -> tuple[int, dict[str, Any]]:
     """The status and the object that a request with these header lines gets; an empty object where it is refused."""
     head = b"\r\n".join((b"GET /request HTTP/1.1", b"Host: " + SITE.encode(), *lines))
     with stack.socket(proxy) as connection:
