@@ -49,7 +49,7 @@ class Check(NamedTuple):
 class Difference(NamedTuple):
     """A duty that a server cannot fulfil, and why.
 
-    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`). `proxy`, `http` and `apps` limit
+    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`, `PROCESS_POOL`). `proxy`, `http` and `apps` limit
     the difference to one proxy, one HTTP version of the client, and some applications. Empty values limit nothing.
     `source` is upstream's issue, or the place in upstream's code.
     """
@@ -236,11 +236,14 @@ GUARDED = (
 )
 
 GRACEFUL_STOP = "graceful stop"
+PROCESS_POOL = "processes of the application's own"
+LOG_LINES = "log lines as printed"
 
 _EMPTY = "it answers 500 (UnexpectedMessageError) when a WSGI application returns no piece of a body"
 _SUPERVISOR = "with two workers or more, the first worker that finishes ends the other workers and their requests"
 _DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
 _DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
+_DAEMONIC = "its workers are daemonic processes, which may start no process (multiprocessing)"
 _HELD_BACK = "tornado.wsgi.WSGIContainer collects the whole reply, and then sends it with a Content-Length"
 _HELD_BACK_SOURCE = "tornado 6.6.1, wsgi.py: handle_request joins the pieces"
 
@@ -258,6 +261,16 @@ DIFFERENCES = (
     Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
+    *(
+        Difference("hypercorn", interface, PROCESS_POOL, _DAEMONIC, "hypercorn 0.18.0, run.py: daemon = True")
+        for interface in ("asgi", "wsgi")
+    ),
+    Difference(
+        "mod_wsgi", "wsgi", LOG_LINES,
+        "Apache writes what an application prints into its own log: time and process stand before each line, and bytes "
+        "outside ASCII are escaped",
+        "Apache httpd, server/log.c: ap_escape_errorlog_item",
+    ),
     Difference("tornado", "wsgi", "stream", _HELD_BACK, _HELD_BACK_SOURCE),
     Difference("tornado", "wsgi", "server-sent events", _HELD_BACK, _HELD_BACK_SOURCE),
     Difference(

@@ -22,7 +22,8 @@ class Handler(WSGIRequestHandler):
         """Writes nothing, because the proxies write the access log."""
 
 
-application = import_module(f"apps.wsgi.{os.environ['APP']}").app
-with make_server("0.0.0.0", 8000, application, handler_class=Handler) as server:
-    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    server.serve_forever(poll_interval=0.1)
+if __name__ == "__main__":  # the processes of a pool import this file too
+    application = import_module(f"apps.wsgi.{os.environ['APP']}").app
+    with make_server("0.0.0.0", 8000, application, handler_class=Handler) as server:
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+        server.serve_forever(poll_interval=0.1)

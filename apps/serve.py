@@ -11,14 +11,19 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
 from platform import python_version
+from typing import Literal
+
+from apps import container
 
 HERE = Path(__file__).resolve().parent
 INTERFACES = ("asgi", "wsgi")
+AUTO: Literal["auto"] = "auto"
+SECRETS = "/run/secrets/"
 
 
 class SettingsError(ValueError):
@@ -29,13 +34,14 @@ class SettingsError(ValueError):
 class Choice:
     """Valid settings, as `choose` makes them. KEEPALIVE and GRACE are in seconds.
 
-    The values are the defaults. INTERFACE has none, because it follows from SERVER and APP.
+    The values are the defaults. INTERFACE has none, because it follows from SERVER and APP. `auto` workers are counted
+    in the container, because its limits are known there.
     """
 
     SERVER: str = "granian"
     INTERFACE: str = ""
     APP: str = "bare"
-    WORKERS: int = 2
+    WORKERS: int | Literal["auto"] = 2
     THREADS: int = 8
     KEEPALIVE: int = 30
     GRACE: int = 20
@@ -49,6 +55,10 @@ class Choice:
     def base(self) -> str:
         """The base of the image that can run the server: `APP_BASE` in apps/Dockerfile."""
         return facts(self.script).get("base", "app")
+
+    def estimate_pids(self, workers: int) -> int:
+        """The processes and threads that the server can have at the same time. THREADS is for WSGI."""
+        return container.estimate_pids(workers, self.THREADS if self.INTERFACE == "wsgi" else 0)
 
     def environment(self) -> dict[str, str]:
         """The settings as the environment that a server script reads."""
@@ -104,10 +114,10 @@ def version(server: str) -> str:
         return python_version()
 
 
-def _read_number(settings: Mapping[str, str], name: str, smallest: int, largest: int) -> int:
+def _read_number(settings: Mapping[str, str], name: str, smallest: int, largest: int, more: str = "") -> int:
     value = settings.get(name, DEFAULTS[name])
     if not (value.isascii() and value.isdigit() and len(value) < 9 and smallest <= int(value) <= largest):
-        allowed = f"a whole number from {smallest} to {largest}"
+        allowed = f"a whole number from {smallest} to {largest}{more}"
         raise SettingsError(f"{name}={value} is not a number that can be used: give {allowed}")
     return int(value)
 
@@ -131,12 +141,13 @@ def _choose_application(settings: Mapping[str, str], server: str) -> tuple[str, 
     return next(interface for interface in interfaces if app in apps(interface)), app
 
 
-def _choose_workers(settings: Mapping[str, str], server: str, interface: str) -> int:
+def _choose_workers(settings: Mapping[str, str], server: str, interface: str) -> int | Literal["auto"]:
     """The number of workers: one for a server that is one process."""
-    workers = _read_number(settings, "WORKERS", 1, 256)
+    is_auto = settings.get("WORKERS") == AUTO
+    workers = AUTO if is_auto else _read_number(settings, "WORKERS", 1, 256, f", or {AUTO}")
     if not facts(HERE / "servers" / interface / f"{server}.sh").get("workers", "").startswith("one"):
         return workers
-    if "WORKERS" in settings and workers > 1:
+    if "WORKERS" in settings and workers not in (1, AUTO):
         raise SettingsError(
             f"WORKERS={workers} cannot be: {server} is one process ({interface}); leave WORKERS out, "
             "or run more containers"
@@ -171,21 +182,52 @@ def attached_networks(routes: str = "/proc/net/route") -> list[str]:
     return sorted(networks)
 
 
+def check_pids(choice: Choice, workers: int, limit: int | None) -> None:
+    """Refuses workers and threads that the limit of processes and threads would fail one request at a time."""
+    need = choice.estimate_pids(workers)
+    if limit is not None and need > limit:
+        raise SettingsError(
+            f"WORKERS={workers} and THREADS={choice.THREADS} need about {need} processes and threads, and "
+            f"APP_PIDS={limit} allows fewer: raise APP_PIDS, or give fewer workers or threads"
+        )
+
+
+def read_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables whose values are files: `SECRET_KEY_FILE=/run/secrets/secret_key` gives SECRET_KEY.
+
+    Only files below /run/secrets count, where Compose mounts secrets. Other names end in _FILE too (SSL_CERT_FILE).
+    """
+    secrets = {}
+    for variable, file in environ.items():
+        name = variable.removesuffix("_FILE")
+        if name == variable or not file.startswith(SECRETS) or environ.get(name):
+            continue
+        try:
+            secrets[name] = Path(file).read_text().removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}={file} cannot be read by user {os.getuid()}: {error}") from None
+    return secrets
+
+
 def main() -> None:
     """Replaces this process by the server's script, with every setting in its environment."""
     try:
         choice = choose(os.environ)
+        workers = container.count_workers() if choice.WORKERS == AUTO else choice.WORKERS
+        check_pids(choice, workers, container.read_pids_limit())
+        os.environ.update(read_secrets(os.environ))
     except SettingsError as error:
         sys.exit(f"serve: {error}")
     # On the wrong base the server would not start, or would not stop gracefully: the stop signal belongs to the image.
     if choice.base != os.environ.get("APP_BASE", "app"):
         sys.exit(f"serve: SERVER={choice.SERVER} is not for this image: build the one with APP_BASE={choice.base}")
-    os.environ.update(choice.environment())
-    if not os.environ.get("FORWARDED_ALLOW_IPS"):
-        # A load balancer in front of the proxies is one proxy more, for servers that read X-Forwarded-For themselves.
-        balancers = os.environ.get("TRUSTED_PROXIES", "").split()
-        os.environ["FORWARDED_ALLOW_IPS"] = ",".join([*attached_networks(), *balancers])
-    print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {choice.WORKERS} worker(s)", flush=True)
+    os.environ.update(replace(choice, WORKERS=workers).environment())
+    proxies = os.environ.get("FORWARDED_ALLOW_IPS") or ",".join(attached_networks())
+    # A load balancer in front of the proxies is one proxy more, for servers that read X-Forwarded-For themselves. This
+    # container's own health check asks like a proxy.
+    peers = [proxies, *os.environ.get("TRUSTED_PROXIES", "").split(), "127.0.0.1"]
+    os.environ["FORWARDED_ALLOW_IPS"] = ",".join(peers)
+    print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {workers} worker(s)", flush=True)
     os.execv("/bin/sh", ["sh", str(choice.script)])
 
 

@@ -16,3 +16,5 @@ CHECKOUT = f"stack-{zlib.crc32(str(ROOT).encode()):08x}"  # names the images of 
 
 class Problem(Exception):
     """What stops a command, as one line for the user: what is wrong, and what would be right."""
+
+    status = 1  # of the command

@@ -41,6 +41,7 @@ def run_command(package: str, commands: Mapping[str, str], without_engine: Colle
         module, _, function = commands[name].partition(":")
         getattr(import_module(module), function)()
     except (Problem, OSError) as problem:
-        sys.exit(f"{name}: {problem}")
+        print(f"{name}: {problem}", file=sys.stderr)
+        sys.exit(problem.status if isinstance(problem, Problem) else 1)
     except KeyboardInterrupt:
         sys.exit(f"\n{name}: interrupted")

@@ -40,21 +40,28 @@ class Compose:
         return self if environment == self.environment else Compose(environment)
 
     def command(
-        self, *arguments: str, environment: Mapping[str, str] | None = None
+        self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a subcommand and keeps what it prints, whether it fails or not."""
+        """Runs a subcommand and keeps what it prints, whether it fails or not. `stdin` is what the subcommand reads."""
         return subprocess.run(
             ["docker", "compose", *arguments],
             cwd=ROOT,
             env={**self.environment, **(environment or {})},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def run(self, *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None) -> str:
+    def run(
+        self,
+        *arguments: str,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+    ) -> str:
         """Runs a subcommand and returns what it prints; with `check`, `Problem` with its error where it fails."""
-        done = self.command(*arguments, environment=environment)
+        done = self.command(*arguments, environment=environment, stdin=stdin)
         if check and done.returncode != 0:
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
             last = next((n for n in reversed(range(len(lines))) if "rror" in lines[n]), len(lines) - 1)
@@ -70,8 +77,12 @@ class Compose:
 
     @cached_property
     def config_hashes(self) -> dict[str, str]:
-        """The hash of each service's configuration, which Compose also writes on a container as a label."""
-        lines = self.run("config", "--hash", "*").splitlines()
+        """The hash of each service's configuration, which Compose also writes on a container as a label.
+
+        Compose hashes the configuration that it printed, because its own `--hash` leaves the variables of env_file out.
+        """
+        folder = {"COMPOSE_FILE": "-", "COMPOSE_PROJECT_NAME": self.project}
+        lines = self.run("config", "--hash", "*", environment=folder, stdin=json.dumps(self.config)).splitlines()
         return dict(line.split() for line in lines)
 
     @property

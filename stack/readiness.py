@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 
-from stack import Problem, progress
+from stack import Problem, dotenv, progress
 from stack.compose import LABEL, Compose
 from stack.ports import HTTPS, Port, list_ports
 from stack.waiting import wait_until
 
 READY_SECONDS = 60
 PAUSE = 0.2  # seconds between two checks: each starts a process in the container
+
+
+def read_start_timeout(compose: Compose) -> float:
+    """The seconds within which a new container must be ready: START_TIMEOUT."""
+    return float(dotenv.overlay(compose.environment).get("START_TIMEOUT", READY_SECONDS))
 
 
 def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: float | None = None) -> None:
@@ -36,7 +41,10 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
 
         fault = wait_without_fault(compose, container, f"the {name}", find_fault, seconds)
         if fault:
-            raise Problem(f"the {name} was not ready within {seconds or READY_SECONDS} s ({fault}): its log is above")
+            limit = f"{read_start_timeout(compose) if seconds is None else seconds:g}"
+            raise Problem(
+                f"the {name} was not ready within {limit} s ({fault}): its log is above; START_TIMEOUT sets the seconds"
+            )
 
 
 def wait_for_proxies(
@@ -105,7 +113,7 @@ def wait_without_fault(
         faults.append(fault)
         return (fault, True) if has_restarted() else None
 
-    end = wait_until(find_end, READY_SECONDS if seconds is None else seconds, PAUSE)
+    end = wait_until(find_end, read_start_timeout(compose) if seconds is None else seconds, PAUSE)
     fault, restarted = end or (faults[-1], False)
     if fault:
         progress.show(compose.logs(container))

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from apps import serve
-from stack import Problem, dotenv, images
+from stack import ROOT, Problem, dotenv, images
 from stack.compose import Compose
 
 # Variables on make's command line that are no setting of a deployment. `make bench` reads the first ones.
@@ -54,9 +54,11 @@ def read(environ: Mapping[str, str]) -> Settings:
     check_addresses(settings)
     check_paths(settings)
     check_edge(settings)
+    check_limits(settings)
     # The base images that the engine has. With another one, `make up` would read the configuration again.
     compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base})
     check_grace(choice, compose)
+    check_pids(choice, compose)
     proxies = read_proxies(settings, compose)
     return Settings(choice, compose, proxies or compose.default_proxies(), bool(proxies), read_more(settings, compose))
 
@@ -73,7 +75,8 @@ def spelling(makeflags: str, instead: Mapping[str, str] = MappingProxyType({})) 
         if settings and name not in settings | FOR_MAKE:
             near = difflib.get_close_matches(name.upper(), settings | FOR_MAKE, 1)
             raise Problem(
-                f"{name} is not a setting{f': did you mean {near[0]}?' if near else '; .env.example has them all'}"
+                f"{name} is not a setting{f': did you mean {near[0]}?' if near else '; .env.example has them all'}; "
+                "the application's own variables belong in app.env"
             )
 
 
@@ -82,7 +85,10 @@ def check_spelling_in_dotenv() -> None:
     settings = dotenv.list_settings()
     for name in dotenv.read_dotenv().keys() - settings:
         if near := difflib.get_close_matches(name.upper(), settings, 1, 0.8):
-            raise Problem(f"{name} in .env is not a setting: did you mean {near[0]}?")
+            raise Problem(
+                f"{name} in .env is not a setting: did you mean {near[0]}? "
+                "The application's own variables belong in app.env"
+            )
 
 
 def read_choice(settings: Mapping[str, str]) -> serve.Choice:
@@ -109,6 +115,9 @@ def check_paths(settings: Mapping[str, str]) -> None:
     path = settings.get("HEALTH_PATH", "/")
     if not path.startswith("/"):
         raise Problem(f"HEALTH_PATH={path} is not a path: begin it with /")
+    variables = settings.get("APP_ENV_FILE", "")
+    if variables and not (ROOT / Path(variables).expanduser()).exists():
+        raise Problem(f"APP_ENV_FILE={variables} is not a file: give one with NAME=value lines")
     certs = settings.get("CERTS", "")
     if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
         raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
@@ -136,6 +145,27 @@ def check_edge(settings: Mapping[str, str]) -> None:
     rate = settings.get("LOGIN_RATE", "")
     if rate and not re.fullmatch(r"[1-9][0-9]{0,5}", rate):
         raise Problem(f"LOGIN_RATE={rate} is not a number of requests per second: give a whole number from 1 to 999999")
+
+
+def check_limits(settings: Mapping[str, str]) -> None:
+    """Refuses a limit that is no number."""
+    for name, pattern, allowed in (
+        ("START_TIMEOUT", r"[1-9]\d{0,4}", "seconds, a whole number from 1"),
+        ("APP_PIDS", r"[1-9]\d{0,6}", "a whole number from 1"),
+        ("APP_CPUS", r"\d+(\.\d+)?", "a number of CPUs, such as 1.5, or 0 for no limit"),
+    ):
+        if (value := settings.get(name, "")) and not re.fullmatch(pattern, value):
+            raise Problem(f"{name}={value} is not a limit that can be used: give {allowed}")
+
+
+def check_pids(choice: serve.Choice, compose: Compose) -> None:
+    """Refuses more workers and threads than the app's limit of processes allows."""
+    if choice.WORKERS == serve.AUTO:  # counted in the container, which checks too
+        return
+    try:
+        serve.check_pids(choice, choice.WORKERS, int(compose.services["app"]["pids_limit"]))
+    except serve.SettingsError as error:
+        raise Problem(str(error)) from None
 
 
 def check_grace(choice: serve.Choice, compose: Compose) -> None:

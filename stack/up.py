@@ -10,7 +10,7 @@ from stack.build import remove_images
 from stack.compose import Compose
 from stack.lock import hold_lock
 from stack.ports import HTTP, HTTPS, check_ports, published_number
-from stack.readiness import READY_SECONDS, site_name, wait_for_containers
+from stack.readiness import site_name, wait_for_containers
 from stack.running_stack import RunningStack
 from stack.swap import remove_containers, remove_stopped
 
@@ -50,7 +50,7 @@ def up(plan: settings.Settings) -> None:
         running = [name for name in compose.proxies() if name in containers]
         with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
-            stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else READY_SECONDS)
+            stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else None)
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
     choice = describe_choice(plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))

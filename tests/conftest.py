@@ -27,6 +27,7 @@ from tools import docs
 
 STARTED = time.time()
 MOST_WORKERS = 3  # each has a stack of about 600 MB
+start_failures: list[str] = []
 FAST_WORKERS = 2  # more would spend more time on their stacks than they save
 
 
@@ -116,11 +117,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[StackUnderTest]:
     """Every proxy (with --fast: the default ones); the app is whatever the last test served."""
+    if start_failures:  # pytest would start the stack again for each test
+        pytest.fail(f"the stack did not start: {start_failures[0]}", pytrace=False)
     remove_leftovers()
     parts = DEFAULT_PROXIES if pytestconfig.getoption("fast") else PROXIES
     shared = StackUnderTest(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"), parts)
     try:
-        shared.start_proxies()
+        try:
+            shared.start_proxies()
+        except Exception as error:
+            start_failures.append(f"{error}")
+            raise
         yield shared
     finally:
         shared.stop()

@@ -192,3 +192,13 @@ def test_a_container_that_ends_is_marked(testbed: Testbed) -> None:
     (window,) = measure(testbed, CELL, fault=lambda: client().api.kill(app))
     assert {"restart", "errors"} <= window.rules
     assert inspect(app)["State"]["Running"] is False
+
+
+def test_a_run_whose_application_cannot_be_measured_ends_at_once() -> None:
+    arguments = ("SERVERS=uvicorn", "PROXIES=direct", "ROUNDS=5", "HEALTH_PATH=/nothing", "START_TIMEOUT=3")
+    with bench(*arguments) as process:
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2 and "Error 3" in output, "the status of make, and of the run"
+    assert "bare cannot be measured: the app was not ready within 3 s (/nothing: 404" in output
+    assert "of 5 starts" not in output, "no second start"
+    assert not is_anything_left()

@@ -144,7 +144,9 @@ def test_the_example_environment_explains_every_knob_with_its_default() -> None:
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     compose = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
     compose["IMAGES"] = ""  # its default is another variable
-    assert example.keys() - compose.keys() == {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PROXY"}
+    assert example.keys() - compose.keys() == {
+        *("COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PROXY", "START_TIMEOUT"),
+    }
     assert compose.keys() - example.keys() == set()
     from_serve = {"SERVER", "APP"}
     differences = {name: (example[name], default) for name, default in compose.items() if example[name] != default}
@@ -219,7 +221,7 @@ def test_a_container_has_no_more_than_it_needs(stack: StackUnderTest, service: s
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert "no-new-privileges:true" in host["SecurityOpt"]
-    assert host["PidsLimit"] == (1024 if service == "apache" else 256)  # Apache has a thread for each request
+    assert host["PidsLimit"] == (1024 if service in ("apache", "app") else 256)  # a thread for each request
     assert host["Memory"] > 0
     assert host["Privileged"] is False
     assert host["RestartPolicy"]["Name"] == ("no" if service == "certs" else "unless-stopped")

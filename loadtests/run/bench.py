@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from loadtests.analysis import records
 from loadtests.report import page
@@ -22,7 +22,7 @@ from loadtests.run.run_folder import RunFolder, resume_or_create
 from loadtests.run.testbed import Testbed
 from loadtests.run.variables import read_plan
 from loadtests.run.windows import failed_window, measure_windows
-from loadtests.window import NO_SERVER, Cell
+from loadtests.window import NO_SERVER, Cell, read_window
 from stack import ROOT, Problem, settings
 
 # What `make up` reads, and what to give the bench in its place.
@@ -42,6 +42,9 @@ def main() -> None:
             measure_on_testbed(run)
         else:
             finalize(run)
+        windows = [read_window(record) for record in run.read_records() if "unmeasured" not in record]
+        if all(window.invalid for window in windows):
+            raise NothingMeasured("no window of this run is valid: the report has the reasons")
 
 
 @contextlib.contextmanager
@@ -97,21 +100,56 @@ def remove_afterwards(testbed: Testbed) -> Iterator[None]:
 
 
 def measure(run: RunFolder, testbed: Testbed) -> None:
-    """Measures every window that is due."""
+    """Measures every window that is due. `Problem` where an application can be measured on no route."""
     checks = ContractChecks(testbed)
     run.remove_unfinished_line()
     starts, began = run.find_due(), time.monotonic()
     unmeasured: set[Cell] = set()
+    hopeless = HopelessApps(starts)
     for count, start in enumerate(starts, 1):
         cells = tuple(cell for cell in start.block.cells if cell not in unmeasured)
         if cells:
             block = start.block._replace(cells=cells)
-            unmeasured |= measure_start(run, testbed, checks, start._replace(block=block))
+            unmeasured |= measure_start(run, testbed, checks, start._replace(block=block), hopeless)
         place = f"[{count} of {len(starts)} starts; about {estimate_minutes(starts, count, began):.0f} min left]"
         print(f"bench: round {start.round + 1} of {run.plan.rounds}: {start.block.describe()} {place}", flush=True)
 
 
-def measure_start(run: RunFolder, testbed: Testbed, checks: ContractChecks, start: Start) -> set[Cell]:
+class NothingMeasured(Problem):
+    """A run without a figure. Its exit status is not that of a mistake in the settings."""
+
+    status = 3
+
+
+class HopelessApps:
+    """Ends a run whose application no server can serve, because every window of it would be invalid.
+
+    A start without any route that can be measured counts against the application. The second such start on another
+    server ends the run, and the first one where the plan has no other server for this application.
+    Checked by: test_a_run_whose_application_cannot_be_measured_ends_at_once
+    """
+
+    def __init__(self, starts: Sequence[Start]) -> None:
+        self.pairs: dict[str, set[tuple[str, str]]] = {}
+        for start in starts:
+            self.pairs.setdefault(start.block.app, set()).add((start.block.server, start.block.interface))
+        self.refused: dict[str, set[tuple[str, str]]] = {}
+
+    def note(self, block: Block, faults: Mapping[str, str]) -> None:
+        """Notes the faults of a start, by route; `Problem` where the run is to end."""
+        if len(faults) < len({cell.route for cell in block.cells}):
+            self.refused[block.app] = set()
+            self.pairs[block.app] = set()  # one server can be measured, so the application is not the reason
+            return
+        refused = self.refused.setdefault(block.app, set())
+        refused.add((block.server, block.interface))
+        if self.pairs[block.app] and len(refused) >= min(2, len(self.pairs[block.app])):
+            raise NothingMeasured(f"{block.app} cannot be measured: {next(iter(faults.values()))}; the run ends here")
+
+
+def measure_start(
+    run: RunFolder, testbed: Testbed, checks: ContractChecks, start: Start, hopeless: HopelessApps
+) -> set[Cell]:
     """Starts a server and measures its windows, each written when it is over.
 
     Returns the cells that cannot be measured in any round.
@@ -126,6 +164,7 @@ def measure_start(run: RunFolder, testbed: Testbed, checks: ContractChecks, star
     ready = [cell for cell in start.block.cells if cell.route not in differing | failed]
     for window in measure_windows(testbed, ready, run.plan):
         run.write_window(window, start)
+    hopeless.note(start.block, differing | failed)
     return unmeasured
 
 

@@ -70,7 +70,13 @@ def own_environment(name: str) -> dict[str, str]:
     """The settings that make a project the tests' own. The images are those of this checkout."""
     keys = [f"{proxy.upper()}_{scheme}_PORT" for proxy in PROXIES for scheme in ("HTTP", "HTTPS")]
     ports = {key: str(free_port()) for key in keys}
-    return {"COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}", "IMAGES": IMAGES, **ports, **images.ensure()}
+    return {
+        "COMPOSE_PROJECT_NAME": f"{PREFIX}-{name}",
+        "IMAGES": IMAGES,
+        "APP_ENV_FILE": "/dev/null",
+        **ports,
+        **images.ensure(),
+    }
 
 
 @cache

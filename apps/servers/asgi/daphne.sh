@@ -8,6 +8,7 @@
 # --ping-interval
 #   Sends a WebSocket ping after this many seconds of silence. Default: 20.
 #   A proxy ends a WebSocket that stays silent for long, so the pings keep an idle WebSocket open.
+# apps.daphne_lifespan runs the application's lifespan, because Daphne sends no lifespan events.
 # Keep-alive has no flag. Twisted closes an idle connection after 60 s, which is longer than the proxies' 15 s.
 #
 # (!) Daphne has no graceful stop. A stop ends the requests in flight, so drain at the proxy first.
@@ -19,4 +20,4 @@
 #   test_an_idle_connection_outlives_the_proxies_patience,
 #   test_a_client_cannot_choose_its_own_address
 set -eu
-exec daphne -b 0.0.0.0 -p 8000 -v 0 --ping-interval 20 "apps.asgi.$APP:app"
+exec daphne -b 0.0.0.0 -p 8000 -v 0 --ping-interval 20 apps.daphne_lifespan:app
