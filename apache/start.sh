@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks the settings and becomes Apache. `start.sh -t` checks the configuration.
-# Apache reads DOMAIN, FIRST_NAME and AUTHORITY_PORT from the environment (site.conf).
+# Apache reads the settings, FIRST_NAME, AUTHORITY_PORT and FROM_BALANCER from the environment.
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
@@ -11,6 +11,17 @@ case $HTTPS_PORT in '' | *[!0-9]*) echo "apache: HTTPS_PORT=$HTTPS_PORT is not a
 AUTHORITY_PORT=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || AUTHORITY_PORT=""
 export AUTHORITY_PORT FIRST_NAME="${DOMAIN%% *}"
+
+# Who may name the client: snippets/forwarded-headers.conf.
+if [ -n "${TRUSTED_PROXIES:-}" ]; then
+  FROM_BALANCER=""
+  for range in $TRUSTED_PROXIES; do
+    case $range in *[!0-9A-Fa-f:./]*) echo "apache: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
+    FROM_BALANCER="${FROM_BALANCER:+$FROM_BALANCER || }%{CONN_REMOTE_ADDR} -ipmatch '$range'"
+  done
+  export FROM_BALANCER
+  set -- -DBALANCED "$@"
+fi
 
 # Without a complete account nobody gets in: snippets/access.conf.
 if [ -n "${ADMIN_USER:-}" ] && [ -n "${ADMIN_PASSWORD_HASH:-}" ]; then

@@ -3,14 +3,19 @@
 The servers disagree on the address. Some read `X-Forwarded-For`, and some read only the scheme. Some trust every peer,
 and some take the first address of the list, which the client can choose.
 
-The rule here: a peer in `FORWARDED_ALLOW_IPS` is a proxy, and its headers name the client. Every other peer is the
-client. `FORWARDED_ALLOW_IPS` holds addresses or networks, separated by commas. Where it is unset, no peer is a proxy.
-Where a server has already set the client's address, the peer is the client, so nothing changes.
+The rule here: a peer in `FORWARDED_ALLOW_IPS` is a proxy, and its headers name the client: the last address of
+`X-Forwarded-For` that is no proxy's. Every other peer is the client. `FORWARDED_ALLOW_IPS` holds addresses or
+networks, separated by commas. Where it is unset, no peer is a proxy. Where a server has already set the client's
+address, the peer is the client, so nothing changes.
+
+The proxies write one address. Traefik behind a load balancer passes the balancer's list on and adds the balancer. Then
+`X-Forwarded-For` and `X-Real-IP` become the client's address, as behind the other proxies.
 
 A WSGI server should set `wsgi.input_terminated` for a chunked body. Without it a framework reads no body. Some servers
 do not set it.
 
-Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address
+Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address,
+test_a_balancer_names_the_client
 """
 
 import io
@@ -38,17 +43,19 @@ def is_proxy(peer: str | None) -> bool:
     return any(address in network for network in _TRUSTED)
 
 
-def read_last_address(addresses: str) -> str | None:
-    """The last of the addresses, which are separated by commas; None where it is not an address.
+@lru_cache(maxsize=1024)
+def read_client(addresses: str) -> str | None:
+    """The client, of the addresses that are separated by commas; None where its place holds no address.
 
-    The nearest proxy wrote the last address. The client can choose the addresses before it.
+    The nearest proxy wrote the last address. The client can choose the addresses before its own.
     """
-    candidate = addresses.rpartition(",")[2].strip()
+    names = [name.strip() for name in addresses.split(",")]
+    client = next((name for name in reversed(names) if not is_proxy(name)), names[0])
     try:
-        ip_address(candidate)
+        ip_address(client)
     except ValueError:
         return None
-    return candidate
+    return client
 
 
 def apply_forwarded_headers(scope: Any) -> Any:
@@ -57,11 +64,16 @@ def apply_forwarded_headers(scope: Any) -> Any:
     if not (peer and is_proxy(peer[0])):
         return scope
     headers = dict(scope["headers"])
-    client = read_last_address(headers.get(b"x-forwarded-for", b"").decode("latin-1"))
+    addresses = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+    client = read_client(addresses)
     scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1")
     scope = dict(scope)
     if client:
         scope["client"] = (client, 0)
+        if "," in addresses:
+            names = {b"x-forwarded-for": client.encode(), b"x-real-ip": client.encode()}
+            kept = [header for header in scope["headers"] if header[0] not in names]
+            scope["headers"] = [*kept, *names.items()]
     if scheme in _SCHEMES:
         scope["scheme"] = _SCHEMES[scheme] if scope["type"] == "websocket" else scheme
     return scope
@@ -90,11 +102,14 @@ class Wsgi:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Applies a trusted proxy's headers to the environ, and calls the application."""
         if is_proxy(environ.get("REMOTE_ADDR")):
-            client = read_last_address(environ.get("HTTP_X_FORWARDED_FOR", ""))
+            addresses = environ.get("HTTP_X_FORWARDED_FOR", "")
+            client = read_client(addresses)
             scheme = environ.get("HTTP_X_FORWARDED_PROTO", "")
             if client:
                 environ["REMOTE_ADDR"] = client
                 environ.pop("REMOTE_PORT", None)
+                if "," in addresses:
+                    environ["HTTP_X_FORWARDED_FOR"] = environ["HTTP_X_REAL_IP"] = client
             if scheme in _SCHEMES:
                 environ["wsgi.url_scheme"] = scheme
         if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("wsgi.input_terminated"):

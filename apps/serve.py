@@ -223,7 +223,10 @@ def main() -> None:
         sys.exit(f"serve: SERVER={choice.SERVER} is not for this image: build the one with APP_BASE={choice.base}")
     os.environ.update(replace(choice, WORKERS=workers).environment())
     proxies = os.environ.get("FORWARDED_ALLOW_IPS") or ",".join(attached_networks())
-    os.environ["FORWARDED_ALLOW_IPS"] = f"{proxies},127.0.0.1"  # this container's own health check asks like a proxy
+    # A load balancer in front of the proxies is one proxy more, for servers that read X-Forwarded-For themselves. This
+    # container's own health check asks like a proxy.
+    peers = [proxies, *os.environ.get("TRUSTED_PROXIES", "").split(), "127.0.0.1"]
+    os.environ["FORWARDED_ALLOW_IPS"] = ",".join(peers)
     print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {workers} worker(s)", flush=True)
     os.execv("/bin/sh", ["sh", str(choice.script)])
 

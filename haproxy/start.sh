@@ -18,6 +18,12 @@ if [ -z "${ADMIN_USER:-}" ] || [ -z "${ADMIN_PASSWORD_HASH:-}" ]; then
   export ADMIN_OPEN=no ADMIN_USER=nobody ADMIN_PASSWORD_HASH='*'
 fi
 
+# Who may name the client (snippets/forwarded-headers.cfg). HAProxy also reads the part that it skips where there is nobody.
+for range in ${TRUSTED_PROXIES:-}; do
+  case $range in *[!0-9A-Fa-f:./]*) echo "haproxy: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
+done
+export TRUSTED_PROXIES="${TRUSTED_PROXIES:-}" BALANCERS="${TRUSTED_PROXIES:-255.255.255.255}"
+
 cd /usr/local/etc/haproxy
 awk '$1 == "include" { while ((status = (getline line < $2)) > 0) print "    " line; close($2)
        if (status < 0) { print "haproxy: no file " $2 > "/dev/stderr"; exit 1 }

@@ -5,6 +5,9 @@ for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "nginx: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "nginx: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+for range in ${TRUSTED_PROXIES:-}; do
+  case $range in *[!0-9A-Fa-f:./]*) echo "nginx: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
+done
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
 
 # The port as a client writes it: empty where it is the default port.
@@ -22,6 +25,14 @@ EOF
 cat > /run/nginx/login-rate.conf <<EOF
 limit_req_zone \$login_client zone=login:10m rate=${LOGIN_RATE}r/s;
 EOF
+
+# Who may name the client: snippets/forwarded-headers.conf.
+{
+  for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
+  echo 'geo $realip_remote_addr $balanced {'
+  for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
+  echo '}'
+} > /run/nginx/trusted-proxies.conf
 
 # (!) Without a complete account nobody gets in.
 umask 077

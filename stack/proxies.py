@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
+PREFIXES, UNDERSCORES = "reserved prefixes", "names with underscores"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -21,6 +22,8 @@ DUTIES = {
     "request id": "test_the_reply_and_the_app_have_the_same_request_id",
     RATE_LIMIT: "test_a_client_gets_its_rate_and_no_more",
     CACHE: "test_a_public_page_is_made_once",
+    PREFIXES: "test_a_reserved_prefix_covers_names_that_nobody_knows",
+    UNDERSCORES: "test_no_name_with_an_underscore_reaches_the_app",
 }
 
 
@@ -31,6 +34,9 @@ class Lack(NamedTuple):
     plugin: str = ""
     build: str = ""
 
+
+# Removes a header by its whole name only: proxy_set_header, RequestHeader, customRequestHeaders.
+BY_NAME = ("nginx", "apache", "traefik")
 
 # The duties that a proxy lacks.
 LACKS = {
@@ -50,6 +56,8 @@ LACKS = {
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
+    **{(proxy, PREFIXES): Lack("removes single names only, so it lists every known one") for proxy in BY_NAME},
+    ("apache", UNDERSCORES): Lack("removes only the spellings of reserved headers"),
 }
 
 

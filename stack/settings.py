@@ -141,13 +141,14 @@ def check_edge(settings: Mapping[str, str]) -> None:
         raise Problem(
             f"ADMIN_PASSWORD_HASH={hashed} is not a bcrypt hash: give one in single quotes (see .env.example)"
         )
-    for network in settings.get("ADMIN_ALLOW", "").split():
-        try:
-            ip_network(network)
-        except ValueError:
-            raise Problem(
-                f"ADMIN_ALLOW holds {network}, which is not an address or network: give 192.0.2.0/24"
-            ) from None
+    for name in ("ADMIN_ALLOW", "TRUSTED_PROXIES"):
+        for network in settings.get(name, "").split():
+            try:
+                ip_network(network)
+            except ValueError:
+                raise Problem(
+                    f"{name} holds {network}, which is not an address or network: give 192.0.2.0/24"
+                ) from None
     rate = settings.get("LOGIN_RATE", "")
     if rate and not re.fullmatch(r"[1-9][0-9]{0,5}", rate):
         raise Problem(f"LOGIN_RATE={rate} is not a number of requests per second: give a whole number from 1 to 999999")

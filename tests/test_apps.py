@@ -92,10 +92,12 @@ def test_an_upload_that_breaks_off_is_refused() -> None:
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    gateway.is_proxy.cache_clear()
     monkeypatch.setattr(gateway, "_TRUSTED", (ip_network("172.28.0.0/24"),))
+    for cached in (gateway.is_proxy, gateway.read_client):
+        cached.cache_clear()
     yield
-    gateway.is_proxy.cache_clear()
+    for cached in (gateway.is_proxy, gateway.read_client):
+        cached.cache_clear()
 
 
 def seen_by_wsgi(peer: str, **headers: str) -> tuple[str, str]:
@@ -147,6 +149,9 @@ def test_only_a_peer_in_a_trusted_network_may_name_the_client() -> None:
 def test_of_several_addresses_the_one_that_our_proxy_wrote_counts() -> None:
     assert seen_by_wsgi("172.28.0.3", HTTP_X_FORWARDED_FOR="6.6.6.6, 203.0.113.9")[0] == "203.0.113.9"
     assert seen_by_asgi("172.28.0.3", x_forwarded_for="6.6.6.6, 203.0.113.9")[0] == "203.0.113.9"
+    # A load balancer that serve.py has added to the trusted networks, and that Traefik adds to the list.
+    assert seen_by_wsgi("172.28.0.3", HTTP_X_FORWARDED_FOR="6.6.6.6, 203.0.113.9, 172.28.0.9")[0] == "203.0.113.9"
+    assert seen_by_asgi("172.28.0.3", x_forwarded_for="172.28.0.8, 172.28.0.9")[0] == "172.28.0.8"
 
 
 @pytest.mark.usefixtures("trusting")

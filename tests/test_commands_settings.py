@@ -55,6 +55,7 @@ from tests.support.checkout import Checkout, complaint
         ("ADMIN_USER=ana", "ADMIN_USER and ADMIN_PASSWORD_HASH make one account: give both, or neither"),
         ("ADMIN_USER=ana ADMIN_PASSWORD_HASH=secret", "ADMIN_PASSWORD_HASH=secret is not a bcrypt hash"),
         ("ADMIN_ALLOW=10.0.0.1/8", "ADMIN_ALLOW holds 10.0.0.1/8, which is not an address or network"),
+        ("TRUSTED_PROXIES=balancer", "TRUSTED_PROXIES holds balancer, which is not an address or network"),
         ("LOGIN_RATE=0", "LOGIN_RATE=0 is not a number of requests per second"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
         ("COMPOSE_PROFILES=mysql", "COMPOSE_PROFILES=mysql is not a profile here: choose"),

@@ -30,7 +30,7 @@ WITHOUT_SNIPPET: dict[tuple[str, str], str] = {
 # A file among the snippets that belongs to no concern, and what it is.
 NO_CONCERN = {
     ("traefik", "routes"): "what server.conf is to NGINX, because Traefik reads one folder",
-    ("haproxy", "known-hosts"): "what the default server is to NGINX, because two frontends need the rule",
+    ("haproxy", "known-hosts"): "what the default server is to NGINX",
 }
 # Flags that need no reason.
 OBVIOUS = {

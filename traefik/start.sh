@@ -1,13 +1,17 @@
 #!/bin/sh
-# Checks the settings, writes the published port into the static configuration, and becomes Traefik. Traefik has no command
+# Checks the settings, writes the published port and the balancers into the static configuration, and becomes Traefik. Traefik has no command
 # that checks a configuration: `start.sh --check` starts Traefik, asks for its health, and ends.
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "traefik: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "traefik: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+for range in ${TRUSTED_PROXIES:-}; do
+  case $range in *[!0-9A-Fa-f:./]*) echo "traefik: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
+  balancers="${balancers:+$balancers, }'$range'"
+done
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "traefik: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
-sed "s/: HTTPS_PORT/: $HTTPS_PORT/" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
+sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
 traefik --configFile=/run/traefik/traefik.yaml > /run/traefik/check.log 2>&1 &

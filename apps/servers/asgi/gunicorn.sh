@@ -17,13 +17,17 @@
 # --forwarded-allow-ips
 #   The peers that may say that the client used https. Default: this machine. Here: the proxies' networks.
 #   The client's address comes from apps/gateway.py.
+# --forwarder-headers
+#   The headers with an underscore that such a peer may set. Default: SCRIPT_NAME,PATH_INFO. Here: none.
+#   (!) Otherwise a client that gets `SCRIPT_NAME: /x` past a proxy reaches /admin/ as /x/admin/.
 # The access log stays off, which is the default. The proxies write one.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
 #   test_sigterm_lets_the_request_in_flight_finish,
-#   test_an_idle_connection_outlives_the_proxies_patience
+#   test_an_idle_connection_outlives_the_proxies_patience,
+#   test_a_header_moves_no_application
 set -eu
 exec gunicorn --worker-class asgi --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \
   --worker-tmp-dir /dev/shm --no-control-socket \
-  --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" \
+  --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
   "apps.asgi.$APP:app"
