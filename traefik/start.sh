@@ -6,7 +6,11 @@ for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "traefik: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "traefik: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "traefik: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
+case $CLIENT_REQUESTS in '' | 0* | *[!0-9]*) echo "traefik: CLIENT_REQUESTS=$CLIENT_REQUESTS is not a number of requests" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "traefik: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
+# Bodies that a killed process left behind (snippets/buffering.yaml).
+find /tmp -type f -mmin +60 -exec rm -f {} +
 sed "s/: HTTPS_PORT/: $HTTPS_PORT/" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
