@@ -13,7 +13,8 @@ do not set it.
 A reply without a Content-Length is a stream: the gateway tells NGINX with `X-Accel-Buffering: no` to pass on each piece
 at once. Without this header NGINX collects pieces where it compresses. Other proxies pass the header on, and need none.
 
-Checked by: test_a_stream_arrives_piece_by_piece, test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address
+Checked by: test_a_stream_arrives_piece_by_piece, test_the_app_sees_the_real_client_address_and_scheme,
+test_a_client_cannot_choose_its_own_address
 """
 
 import io

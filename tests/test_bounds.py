@@ -1,5 +1,6 @@
 """Space and time are bounded for each client: held uploads, slow and pausing readers, silence, and requests at once."""
 
+import base64
 import re
 import socket
 import ssl
@@ -9,10 +10,9 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import pytest
-import yaml
 
 from stack import ROOT
-from tests.support.clients import SITE
+from tests.support.engine import exec_in, inspect
 from tests.support.stack import ADMIN, PROXIES, StackUnderTest
 
 pytestmark = [pytest.mark.usefixtures("any_app"), pytest.mark.full]
@@ -126,8 +126,6 @@ def test_a_websocket_of_the_admin_area_is_guarded(stack: StackUnderTest, proxy: 
     with stack.socket(proxy) as connection:
         assert b" 101 " not in upgrade(connection, path)
     if path == "/admin/ws":
-        import base64
-
         account = base64.b64encode(":".join(ADMIN).encode()).decode()
         with stack.socket(proxy) as connection:
             assert b" 101 " in upgrade(connection, path, f"Authorization: Basic {account}\r\n")
@@ -135,12 +133,14 @@ def test_a_websocket_of_the_admin_area_is_guarded(stack: StackUnderTest, proxy: 
             assert connection.recv(100) == ECHO
 
 
-@pytest.mark.parametrize("value", ["", "5", "060", "x", "1;"])
-def test_a_read_timeout_that_is_no_number_from_6_is_refused(stack: StackUnderTest, value: str) -> None:
-    for proxy in set(PROXIES) - {"caddy"}:  # Caddy has no script of its own
-        command = ["run", "--rm", "--no-deps", "--no-TTY", "--env", f"READ_TIMEOUT={value}", proxy]
-        output = stack.compose.run(*command, *stack.compose.check_command(proxy), check=False)
-        assert f"{proxy}: READ_TIMEOUT={value} is not a number of seconds from 6" in output, output
+@pytest.mark.parametrize("value", ["", "5", "060", "1;"])
+def test_a_read_timeout_that_is_no_number_from_6_is_refused(stack: StackUnderTest, proxy: str, value: str) -> None:
+    script = 'start.sh "$@" 2>&1 || true'
+    words = stack.compose.check_command(proxy)
+    if proxy == "caddy":  # it has no script of its own
+        return
+    output = exec_in(stack.container(proxy), "env", f"READ_TIMEOUT={value}", "sh", "-c", script, "sh", *words)
+    assert f"{proxy}: READ_TIMEOUT={value} is not a number of seconds from 6" in output, output
 
 
 # ---------------------------------------------------------------- space
@@ -161,24 +161,24 @@ def upload(stack: StackUnderTest, proxy: str) -> bytes:
         return connection.recv(4096).partition(b"\r\n")[0]
 
 
-@pytest.mark.parametrize("kind", ["with a length", "in chunks"])
-def test_held_uploads_harm_nobody_else(stack: StackUnderTest, proxy: str, kind: str) -> None:
+def test_held_uploads_harm_nobody_else(stack: StackUnderTest, proxy: str) -> None:
     body = b"x" * (10 * MEBIBYTE - 1)
-    length, last = f"Content-Length: {10 * MEBIBYTE}", b"x"
-    if kind == "in chunks":
-        length, body, last = "Transfer-Encoding: chunked", b"9fffff\r\n" + body, b"\r\n0\r\n\r\n"
+    uploads = [  # with a length and in chunks: the head, all of the body but its end, and the end
+        (f"Content-Length: {10 * MEBIBYTE}", body, b"x"),
+        ("Transfer-Encoding: chunked", b"9fffff\r\n" + body, b"\r\n0\r\n\r\n"),
+    ]
     with ExitStack() as sockets:
         held = [sockets.enter_context(stack.socket(proxy)) for _ in range(HELD)]
-        for connection in held:
-            begin_upload(connection, length, body)
+        for turn, connection in enumerate(held):
+            begin_upload(connection, *uploads[turn % 2][:2])
         for connection in held:  # nobody was answered: all are held
             connection.settimeout(0.01)
             with pytest.raises(TimeoutError):
                 connection.recv(1)
         assert upload(stack, proxy) == b"HTTP/1.1 200 OK"
-        for connection in (held[0], held[-1]):
+        for connection, (_, _, end) in zip(held, uploads, strict=False):
             connection.settimeout(20)
-            connection.sendall(last)
+            connection.sendall(end)
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
     assert stack.get(proxy, "/live").status_code == 200
 
@@ -232,41 +232,30 @@ TLS = 64 * 1024  # bytes for the TLS of a connection and the heads of a request
 GO = 160 * 1024  # measured: a client that sends slowly, of Caddy or Traefik, with 64 KiB of its body
 
 
-def needed() -> dict[str, int]:
-    """The memory that each proxy may need by its own settings, in bytes."""
+def count_needed(proxy: str, files: int) -> int:
+    """The memory that a proxy may need by its own settings, in bytes. `files` is its limit of open files."""
     nginx, haproxy = "nginx/snippets/buffering.conf", "haproxy/snippets/sections/limits.cfg"
-    ((count, size),) = re.findall(r"^proxy_buffers (\d+) (\d+)k;", (ROOT / nginx).read_text(), re.MULTILINE)
-    of_one = number(nginx, "client_body_buffer_size") + number(nginx, "proxy_buffer_size") + int(count) * int(size) * 1024
-    files = compose("caddy")["ulimits"]["nofile"]
+    if proxy == "nginx":
+        ((count, size),) = re.findall(r"^proxy_buffers (\d+) (\d+)k;", (ROOT / nginx).read_text(), re.MULTILINE)
+        buffers = number(nginx, "client_body_buffer_size") + number(nginx, "proxy_buffer_size")
+        return number(nginx, "limit_conn requests") * (buffers + int(count) * int(size) * 1024 + TLS)
+    if proxy == "haproxy":
+        return number("haproxy/haproxy.cfg", "maxconn") * (2 * number(haproxy, "tune.bufsize") + 40 * 1024)
+    if proxy == "apache":  # its threads, and as many for the streams of HTTP/2
+        return 2 * number("apache/httpd.conf", "MaxRequestWorkers") * TLS
+    # Caddy and Traefik: bytes of a body that wait, for each open file.
     assert number("caddy/snippets/buffering.caddy", "request_buffers") <= 64 * 1024
     assert number("traefik/snippets/upstream.yaml", "maxRequestBodyBytes:") <= 64 * 1024
-    return {
-        "nginx": number(nginx, "limit_conn requests") * (of_one + TLS),
-        "caddy": files * GO,
-        "apache": threads() * TLS,
-        "traefik": compose("traefik")["ulimits"]["nofile"] * GO,
-        "haproxy": number("haproxy/haproxy.cfg", "maxconn") * (2 * number(haproxy, "tune.bufsize") + 40 * 1024),
-    }
+    return files * GO
 
 
-def compose(service: str) -> dict[str, object]:
-    """A service of compose.yaml."""
-    services = yaml.safe_load(re.sub(r"\$\{\w+:-([^{}]*)\}", r"\1", (ROOT / "compose.yaml").read_text()))["services"]
-    return services[service]
-
-
-def threads() -> int:
-    """The requests that Apache works on at once: its threads, and as many for the streams of HTTP/2."""
-    return 2 * number("apache/httpd.conf", "MaxRequestWorkers")
-
-
-@pytest.mark.parametrize("proxy", PROXIES)
-def test_the_limits_of_a_container_hold_what_its_settings_allow(proxy: str) -> None:
-    service = compose(proxy)
-    memory = int(str(service["mem_limit"]).removesuffix("m").removesuffix("g")) * (
-        MEBIBYTE if str(service["mem_limit"]).endswith("m") else 1024 * MEBIBYTE
-    )
-    tmpfs = sum(int(size) * MEBIBYTE for size in re.findall(r"size=(\d+)m", str(service["tmpfs"])))
-    assert needed()[proxy] + tmpfs <= memory, f"{needed()[proxy] >> 20} MiB and {tmpfs >> 20} MiB of tmpfs"
+def test_the_limits_of_a_container_hold_what_its_settings_allow(stack: StackUnderTest, proxy: str) -> None:
+    host = inspect(stack.container(proxy))["HostConfig"]
+    (files,) = (limit["Hard"] for limit in host["Ulimits"] if limit["Name"] == "nofile")
+    tmpfs = sum(int(size) * MEBIBYTE for size in re.findall(r"size=(\d+)m", str(host["Tmpfs"])))
+    needed = count_needed(proxy, files)
+    assert needed + tmpfs <= host["Memory"], f"{needed >> 20} MiB, and {tmpfs >> 20} MiB of tmpfs"
     if proxy == "nginx":
         assert number("nginx/snippets/cache.conf", r"proxy_cache_path .*max_size=") < tmpfs
+    # Bodies wait on a volume and not in memory.
+    assert "/tmp" not in host["Tmpfs"]

@@ -1,4 +1,4 @@
-"""Streams pass at once: event streams and other replies without a length, in reply to GET and POST, compressed or not."""
+"""Streams pass at once: event streams and other replies without a length, in reply to GET and POST."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from apps import contract
 from tests.support.stack import StackUnderTest
 
 PIECES, PAUSE = 4, 0.1  # seconds between two pieces
-# The longest time that a piece may take from the application to the client. The least of the four counts, because a busy
+# The longest time that a piece may take from the application to the client. The least of them counts, because a busy
 # machine delays some. HAProxy's default is 0.2 s, and NGINX would wait for the end.
 AT_ONCE = 0.18
 
