@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from stack import ROOT
+from stack.waiting import wait_until
 from tests.support.engine import exec_in, inspect
 from tests.support.stack import ADMIN, PROXIES, StackUnderTest
 
@@ -54,6 +55,71 @@ def upgrade(connection: ssl.SSLSocket, path: str, more: str = "") -> bytes:
     """Asks for a WebSocket and returns the head of the answer."""
     connection.sendall(UPGRADE.format(path=path, more=more).encode())
     return connection.recv(4096)
+
+
+# ---------------------------------------------------------------- one container of each proxy
+# (!) These tests come first, because the fixture `variants` starts a second container of each proxy.
+
+
+def number(path: str, pattern: str) -> int:
+    """The number in a configuration file that the pattern finds once, with its unit."""
+    ((digits, unit),) = re.findall(rf"^\s*{pattern}\s*(\d+)(k|m|KiB|MiB|)\b", (ROOT / path).read_text(), re.MULTILINE)
+    return int(digits) * {"": 1, "k": 1024, "KiB": 1024, "m": MEBIBYTE, "MiB": MEBIBYTE}[unit]
+
+
+TLS = 64 * 1024  # bytes for the TLS of a connection and the heads of a request
+GO = 160 * 1024  # measured: a client that sends slowly, of Caddy or Traefik, with 64 KiB of its body
+
+
+def count_needed(proxy: str, files: int) -> int:
+    """The memory that a proxy may need by its own settings, in bytes. `files` is its limit of open files."""
+    nginx, haproxy = "nginx/snippets/buffering.conf", "haproxy/snippets/sections/limits.cfg"
+    if proxy == "nginx":
+        ((count, size),) = re.findall(r"^proxy_buffers (\d+) (\d+)k;", (ROOT / nginx).read_text(), re.MULTILINE)
+        buffers = number(nginx, "client_body_buffer_size") + number(nginx, "proxy_buffer_size")
+        return number(nginx, "limit_conn requests") * (buffers + int(count) * int(size) * 1024 + TLS)
+    if proxy == "haproxy":
+        return number("haproxy/haproxy.cfg", "maxconn") * (2 * number(haproxy, "tune.bufsize") + 40 * 1024)
+    if proxy == "apache":  # its threads, and as many for the streams of HTTP/2
+        return 2 * number("apache/httpd.conf", "MaxRequestWorkers") * TLS
+    # Caddy and Traefik: bytes of a body that wait, for each open file.
+    assert number("caddy/snippets/buffering.caddy", "request_buffers") <= 64 * 1024
+    assert number("traefik/snippets/buffering.yaml", "hold:\n(?: .*\n)+? +maxRequestBodyBytes:") <= 64 * 1024
+    return files * GO
+
+
+def test_the_limits_of_a_container_hold_what_its_settings_allow(stack: StackUnderTest, proxy: str) -> None:
+    host = inspect(stack.container(proxy))["HostConfig"]
+    (files,) = (limit["Hard"] for limit in host["Ulimits"] if limit["Name"] == "nofile")
+    tmpfs = sum(int(size) * MEBIBYTE for size in re.findall(r"size=(\d+)m", str(host["Tmpfs"])))
+    needed = count_needed(proxy, files)
+    assert needed + tmpfs <= host["Memory"], f"{needed >> 20} MiB, and {tmpfs >> 20} MiB of tmpfs"
+    if proxy == "nginx":
+        assert number("nginx/snippets/cache.conf", r"proxy_cache_path .*max_size=") < tmpfs
+    # Bodies wait on a volume and not in memory.
+    assert "/tmp" not in host["Tmpfs"]
+
+
+@pytest.mark.parametrize("value", ["", "5", "060", "1;"])
+def test_a_read_timeout_that_is_no_number_from_6_is_refused(stack: StackUnderTest, proxy: str, value: str) -> None:
+    script = 'start.sh "$@" 2>&1 || true'
+    words = stack.compose.check_command(proxy)
+    if proxy == "caddy":  # it has no script of its own
+        return
+    output = exec_in(stack.container(proxy), "env", f"READ_TIMEOUT={value}", "sh", "-c", script, "sh", *words)
+    assert f"{proxy}: READ_TIMEOUT={value} is not a number of seconds from 6" in output, output
+
+
+def test_what_holds_a_body_never_asks_twice(stack: StackUnderTest) -> None:
+    # Only Traefik holds a body by the means of a retry (traefik/snippets/buffering.yaml).
+    since = time.time()
+    assert stack.get("traefik", "/status/599").status_code == 599
+
+    def attempts() -> list[int]:
+        lines = stack.log_lines("traefik", since)
+        return [line.get("RetryAttempts", 0) for line in lines if line.get("RequestPath") == "/status/599"]
+
+    assert wait_until(attempts) and attempts() == [0]
 
 
 # ---------------------------------------------------------------- silence
@@ -133,16 +199,6 @@ def test_a_websocket_of_the_admin_area_is_guarded(stack: StackUnderTest, proxy: 
             assert connection.recv(100) == ECHO
 
 
-@pytest.mark.parametrize("value", ["", "5", "060", "1;"])
-def test_a_read_timeout_that_is_no_number_from_6_is_refused(stack: StackUnderTest, proxy: str, value: str) -> None:
-    script = 'start.sh "$@" 2>&1 || true'
-    words = stack.compose.check_command(proxy)
-    if proxy == "caddy":  # it has no script of its own
-        return
-    output = exec_in(stack.container(proxy), "env", f"READ_TIMEOUT={value}", "sh", "-c", script, "sh", *words)
-    assert f"{proxy}: READ_TIMEOUT={value} is not a number of seconds from 6" in output, output
-
-
 # ---------------------------------------------------------------- space
 
 
@@ -217,45 +273,3 @@ def test_a_client_gets_its_requests_at_once_and_no_more(
     with open_at(stack, address) as connection:
         connection.sendall(get("/live"))
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
-
-
-# ---------------------------------------------------------------- arithmetic
-
-
-def number(path: str, pattern: str) -> int:
-    """The number in a configuration file that the pattern finds once, with its unit."""
-    ((digits, unit),) = re.findall(rf"^\s*{pattern}\s*(\d+)(k|m|KiB|MiB|)\b", (ROOT / path).read_text(), re.MULTILINE)
-    return int(digits) * {"": 1, "k": 1024, "KiB": 1024, "m": MEBIBYTE, "MiB": MEBIBYTE}[unit]
-
-
-TLS = 64 * 1024  # bytes for the TLS of a connection and the heads of a request
-GO = 160 * 1024  # measured: a client that sends slowly, of Caddy or Traefik, with 64 KiB of its body
-
-
-def count_needed(proxy: str, files: int) -> int:
-    """The memory that a proxy may need by its own settings, in bytes. `files` is its limit of open files."""
-    nginx, haproxy = "nginx/snippets/buffering.conf", "haproxy/snippets/sections/limits.cfg"
-    if proxy == "nginx":
-        ((count, size),) = re.findall(r"^proxy_buffers (\d+) (\d+)k;", (ROOT / nginx).read_text(), re.MULTILINE)
-        buffers = number(nginx, "client_body_buffer_size") + number(nginx, "proxy_buffer_size")
-        return number(nginx, "limit_conn requests") * (buffers + int(count) * int(size) * 1024 + TLS)
-    if proxy == "haproxy":
-        return number("haproxy/haproxy.cfg", "maxconn") * (2 * number(haproxy, "tune.bufsize") + 40 * 1024)
-    if proxy == "apache":  # its threads, and as many for the streams of HTTP/2
-        return 2 * number("apache/httpd.conf", "MaxRequestWorkers") * TLS
-    # Caddy and Traefik: bytes of a body that wait, for each open file.
-    assert number("caddy/snippets/buffering.caddy", "request_buffers") <= 64 * 1024
-    assert number("traefik/snippets/upstream.yaml", "maxRequestBodyBytes:") <= 64 * 1024
-    return files * GO
-
-
-def test_the_limits_of_a_container_hold_what_its_settings_allow(stack: StackUnderTest, proxy: str) -> None:
-    host = inspect(stack.container(proxy))["HostConfig"]
-    (files,) = (limit["Hard"] for limit in host["Ulimits"] if limit["Name"] == "nofile")
-    tmpfs = sum(int(size) * MEBIBYTE for size in re.findall(r"size=(\d+)m", str(host["Tmpfs"])))
-    needed = count_needed(proxy, files)
-    assert needed + tmpfs <= host["Memory"], f"{needed >> 20} MiB, and {tmpfs >> 20} MiB of tmpfs"
-    if proxy == "nginx":
-        assert number("nginx/snippets/cache.conf", r"proxy_cache_path .*max_size=") < tmpfs
-    # Bodies wait on a volume and not in memory.
-    assert "/tmp" not in host["Tmpfs"]
