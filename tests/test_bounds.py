@@ -144,22 +144,23 @@ def variants(stack: StackUnderTest) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def quiet(stack: StackUnderTest, variants: dict[str, str]) -> dict[str, Quiet]:
+def quiet(stack: StackUnderTest, variants: dict[str, str]) -> Iterator[dict[str, Quiet]]:
     """All proxies at once, because a silence takes its time."""
-    opened: dict[str, tuple[ssl.SSLSocket, ...]] = {}
-    for proxy, address in variants.items():
-        websocket, paused, thinking, silent = (open_at(stack, address) for _ in range(4))
-        assert b" 101 " in upgrade(websocket, "/a/chat/ws"), proxy
-        paused.sendall(get(f"/bytes/{32 * MEBIBYTE}"))
-        assert paused.recv(65536).startswith(b"HTTP/1.1 200 "), proxy
-        thinking.sendall(get(f"/wait/{(READ_TIMEOUT + 3) * 1000}"))
-        silent.sendall(get(f"/events/2?pause={(READ_TIMEOUT + 3) * 1000}"))
-        opened[proxy] = websocket, paused, thinking, silent
-    time.sleep(SILENCE)
-    return {
-        proxy: Quiet(websocket, paused, read_all(thinking), read_all(silent))
-        for proxy, (websocket, paused, thinking, silent) in opened.items()
-    }
+    with ExitStack() as sockets:
+        opened: dict[str, list[ssl.SSLSocket]] = {}
+        for proxy, address in variants.items():
+            opened[proxy] = [sockets.enter_context(open_at(stack, address)) for _ in range(4)]
+            websocket, paused, thinking, silent = opened[proxy]
+            assert b" 101 " in upgrade(websocket, "/a/chat/ws"), proxy
+            paused.sendall(get(f"/bytes/{32 * MEBIBYTE}"))
+            assert paused.recv(65536).startswith(b"HTTP/1.1 200 "), proxy
+            thinking.sendall(get(f"/wait/{(READ_TIMEOUT + 3) * 1000}"))
+            silent.sendall(get(f"/events/2?pause={(READ_TIMEOUT + 3) * 1000}"))
+        time.sleep(SILENCE)
+        yield {
+            proxy: Quiet(websocket, paused, read_all(thinking), read_all(silent))
+            for proxy, (websocket, paused, thinking, silent) in opened.items()
+        }
 
 
 def test_a_silent_websocket_stays_open_on_any_path(quiet: dict[str, Quiet], proxy: str) -> None:
