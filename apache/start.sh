@@ -6,6 +6,7 @@ for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "apache: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "apache: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
 
 # The port as a client writes it: empty where it is the default port.
 AUTHORITY_PORT=":$HTTPS_PORT"
@@ -31,4 +32,6 @@ fi
 
 # In kB: no file of this process grows larger, so a chunked body cannot fill /tmp (snippets/limits.conf).
 ulimit -f 10240
+# Bodies that a killed process left behind (snippets/buffering.conf).
+find /tmp -type f -mmin +60 -exec rm -f {} +
 exec httpd -DFOREGROUND -f /usr/local/apache2/conf/httpd.conf "$@"

@@ -1,4 +1,4 @@
-"""Makes three things equal under every server: the client's address, the scheme, and the end of a chunked body.
+"""Makes four things equal under every server: the client's address, the scheme, the end of a chunked body, and streams.
 
 The servers disagree on the address. Some read `X-Forwarded-For`, and some read only the scheme. Some trust every peer,
 and some take the first address of the list, which the client can choose.
@@ -14,8 +14,11 @@ The proxies write one address. Traefik behind a load balancer passes the balance
 A WSGI server should set `wsgi.input_terminated` for a chunked body. Without it a framework reads no body. Some servers
 do not set it.
 
+A reply without a Content-Length is a stream: the gateway tells NGINX with `X-Accel-Buffering: no` to pass on each piece
+at once. Without this header NGINX collects pieces where it compresses. Other proxies pass the header on, and need none.
+
 Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address,
-test_a_balancer_names_the_client
+test_a_balancer_names_the_client, test_a_stream_arrives_piece_by_piece
 """
 
 import io
@@ -79,6 +82,25 @@ def apply_forwarded_headers(scope: Any) -> Any:
     return scope
 
 
+# Names of headers and their values for `mark_stream`, as WSGI and as ASGI write them.
+TEXT_NAMES = ("content-length", "cache-control", "public", ("x-accel-buffering", "no"))
+BYTE_NAMES = (b"content-length", b"cache-control", b"public", (b"x-accel-buffering", b"no"))
+
+
+def mark_stream(headers: Iterable[tuple[Any, Any]], names: Any) -> Iterable[tuple[Any, Any]]:
+    """The headers of a reply, marked where the reply is a stream.
+
+    A reply that a cache may keep stays as it is, because NGINX keeps no marked reply. So does a reply that the
+    application has marked, with `no` or `yes`.
+    """
+    length, policy, public, mark = names
+    for name, value in headers:
+        lower = name.lower()
+        if lower == length or lower == mark[0] or (lower == policy and public in value):
+            return headers
+    return [*headers, mark]
+
+
 class Asgi:
     """Wraps an ASGI application. `scope["client"]` and `scope["scheme"]` become the client's own."""
 
@@ -86,8 +108,14 @@ class Asgi:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Applies a trusted proxy's headers to the scope, and calls the application."""
-        await self.app(apply_forwarded_headers(scope), receive, send)
+        """Applies a trusted proxy's headers to the scope, calls the application, and marks a stream."""
+
+        def send_marked(event: Any) -> Any:
+            if event["type"] == "http.response.start":
+                event["headers"] = mark_stream(event.get("headers", ()), BYTE_NAMES)
+            return send(event)
+
+        await self.app(apply_forwarded_headers(scope), receive, send_marked)
 
 
 class Wsgi:
@@ -100,7 +128,11 @@ class Wsgi:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Applies a trusted proxy's headers to the environ, and calls the application."""
+        """Applies a trusted proxy's headers to the environ, calls the application, and marks a stream."""
+
+        def start_marked(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            return start_response(status, mark_stream(headers, TEXT_NAMES), *error)
+
         if is_proxy(environ.get("REMOTE_ADDR")):
             addresses = environ.get("HTTP_X_FORWARDED_FOR", "")
             client = read_client(addresses)
@@ -117,4 +149,4 @@ class Wsgi:
                 start_response("411 Length Required", [("content-length", "0")])
                 return [b""]
             environ["wsgi.input_terminated"] = True  # the server has read the whole body
-        return self.app(environ, start_response)
+        return self.app(environ, start_marked)

@@ -22,7 +22,6 @@ from apps.request import Request as Request
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
-UNBUFFERED = ("x-accel-buffering", "no")  # without this header NGINX holds back pieces under 1460 bytes
 
 MAX_BYTES = 64 * 2**20
 MAX_ROUNDS = 10_000_000
@@ -245,7 +244,7 @@ def stream(request: Request) -> Reply:
     count, gap = parse_number(request.value, MAX_CHUNKS), read_pause(request)
     if count is None:
         return reply_json(422, {"detail": f"the number of chunks must be 0 to {MAX_CHUNKS}"})
-    return Reply(200, [("content-type", TEXT), UNBUFFERED], ((gap, f"chunk {n}\n".encode()) for n in range(count)))
+    return Reply(200, [("content-type", TEXT)], ((gap, f"chunk {n}\n".encode()) for n in range(count)))
 
 
 def send_events(request: Request) -> Reply:
@@ -253,7 +252,7 @@ def send_events(request: Request) -> Reply:
     count, gap = parse_number(request.value, MAX_CHUNKS), read_pause(request)
     if count is None:
         return reply_json(422, {"detail": f"the number of events must be 0 to {MAX_CHUNKS}"})
-    headers = [("content-type", "text/event-stream"), ("cache-control", "no-cache"), UNBUFFERED]
+    headers = [("content-type", "text/event-stream"), ("cache-control", "no-cache")]
     return Reply(200, headers, ((gap, f"id: {n}\ndata: event {n}\n\n".encode()) for n in range(count)))
 
 
@@ -305,8 +304,8 @@ ROUTES = (
     Route("/bytes/{value}", send_bytes),
     Route("/burn/{value}", burn),
     Route("/wait/{value}", wait),
-    Route("/stream/{value}", stream),
-    Route("/events/{value}", send_events),
+    Route("/stream/{value}", stream, ("GET", "POST")),
+    Route("/events/{value}", send_events, ("GET", "POST")),
     Route("/status/{value}", send_status),
     Route("/live", confirm),
     Route("/ready", confirm),

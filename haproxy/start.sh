@@ -5,6 +5,8 @@ for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "haproxy: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
 case $HTTPS_PORT in '' | *[!0-9]*) echo "haproxy: HTTPS_PORT=$HTTPS_PORT is not a port number" >&2; exit 1 ;; esac
+case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "haproxy: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
+case $CLIENT_REQUESTS in '' | 0* | *[!0-9]*) echo "haproxy: CLIENT_REQUESTS=$CLIENT_REQUESTS is not a number of requests" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "haproxy: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
 
 # The port as a client writes it: empty where it is the default port.

@@ -8,6 +8,8 @@ case $HTTPS_PORT in '' | *[!0-9]*) echo "nginx: HTTPS_PORT=$HTTPS_PORT is not a 
 for range in ${TRUSTED_PROXIES:-}; do
   case $range in *[!0-9A-Fa-f:./]*) echo "nginx: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
 done
+case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "nginx: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
+case $CLIENT_REQUESTS in '' | 0* | *[!0-9]*) echo "nginx: CLIENT_REQUESTS=$CLIENT_REQUESTS is not a number of requests" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
 
 # The port as a client writes it: empty where it is the default port.
@@ -33,6 +35,10 @@ EOF
   for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
   echo '}'
 } > /run/nginx/trusted-proxies.conf
+echo "proxy_read_timeout ${READ_TIMEOUT}s;" > /run/nginx/read-timeout.conf
+echo "limit_conn client $CLIENT_REQUESTS;" > /run/nginx/client-requests.conf
+# Bodies that a killed process left behind (snippets/buffering.conf).
+find /tmp -type f -mmin +60 -exec rm -f {} +
 
 # (!) Without a complete account nobody gets in.
 umask 077

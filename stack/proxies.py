@@ -12,6 +12,7 @@ from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
 PREFIXES, UNDERSCORES = "reserved prefixes", "names with underscores"
+CLIENT_LIMIT, SILENCE = "a limit for each client", "a limit of silence within a reply"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -24,6 +25,8 @@ DUTIES = {
     CACHE: "test_a_public_page_is_made_once",
     PREFIXES: "test_a_reserved_prefix_covers_names_that_nobody_knows",
     UNDERSCORES: "test_no_name_with_an_underscore_reaches_the_app",
+    CLIENT_LIMIT: "test_a_client_gets_its_requests_at_once_and_no_more",
+    SILENCE: "test_a_reply_that_falls_silent_is_ended",
 }
 
 
@@ -55,6 +58,10 @@ LACKS = {
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
+    ("caddy", CLIENT_LIMIT): Lack("the standard build has none; memory holds what all open files can take"),
+    ("apache", CLIENT_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),
+    ("caddy", SILENCE): Lack("`read_timeout` would also count idle connections, and close silent WebSockets"),
+    ("traefik", SILENCE): Lack("`forwardingTimeouts` has none for HTTP/1.1"),
     ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
     **{(proxy, PREFIXES): Lack("removes single names only, so it lists every known one") for proxy in BY_NAME},
     ("apache", UNDERSCORES): Lack("removes only the spellings of reserved headers"),

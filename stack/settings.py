@@ -152,6 +152,10 @@ def check_edge(settings: Mapping[str, str]) -> None:
     rate = settings.get("LOGIN_RATE", "")
     if rate and not re.fullmatch(r"[1-9][0-9]{0,5}", rate):
         raise Problem(f"LOGIN_RATE={rate} is not a number of requests per second: give a whole number from 1 to 999999")
+    for name, least in (("READ_TIMEOUT", 6), ("CLIENT_REQUESTS", 1)):
+        value = settings.get(name, "")
+        if value and not (re.fullmatch(r"[1-9][0-9]{0,5}", value) and int(value) >= least):
+            raise Problem(f"{name}={value} is not a whole number from {least} to 999999")
 
 
 def check_ipv6(settings: Mapping[str, str], compose: Compose) -> None:

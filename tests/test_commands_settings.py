@@ -57,6 +57,8 @@ from tests.support.checkout import Checkout, complaint
         ("ADMIN_ALLOW=10.0.0.1/8", "ADMIN_ALLOW holds 10.0.0.1/8, which is not an address or network"),
         ("TRUSTED_PROXIES=balancer", "TRUSTED_PROXIES holds balancer, which is not an address or network"),
         ("LOGIN_RATE=0", "LOGIN_RATE=0 is not a number of requests per second"),
+        ("READ_TIMEOUT=5", "READ_TIMEOUT=5 is not a whole number from 6 to 999999"),
+        ("CLIENT_REQUESTS=0", "CLIENT_REQUESTS=0 is not a whole number from 1 to 999999"),
         ("PROXY=iis", "PROXY=iis is not a proxy here: choose"),
         ("COMPOSE_PROFILES=mysql", "COMPOSE_PROFILES=mysql is not a profile here: choose"),
         ("COMPOSE_PROFILES=postgres", "POSTGRES_PASSWORD is empty"),

@@ -10,7 +10,11 @@ for range in ${TRUSTED_PROXIES:-}; do
   case $range in *[!0-9A-Fa-f:./]*) echo "traefik: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
   balancers="${balancers:+$balancers, }'$range'"
 done
+case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "traefik: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
+case $CLIENT_REQUESTS in '' | 0* | *[!0-9]*) echo "traefik: CLIENT_REQUESTS=$CLIENT_REQUESTS is not a number of requests" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "traefik: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
+# Bodies that a killed process left behind (snippets/buffering.yaml).
+find /tmp -type f -mmin +60 -exec rm -f {} +
 sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 

@@ -44,9 +44,9 @@ async def answer_http(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def echo_websocket(scope: Any, receive: Any, send: Any) -> None:
-    """Echoes every message on `/ws`, text as text and bytes as bytes. Refuses other paths."""
+    """Echoes every message on `/ws` and `/…/ws`, text as text and bytes as bytes. Refuses other paths."""
     await receive()
-    if scope["path"] != work.WEBSOCKET_PATH:
+    if not scope["path"].endswith(work.WEBSOCKET_PATH):
         await send({"type": "websocket.close", "code": 1008})
         return
     await send({"type": "websocket.accept"})
