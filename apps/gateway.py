@@ -1,4 +1,4 @@
-"""Makes three things equal under every server: the client's address, the scheme, and the end of a chunked body.
+"""Makes four things equal under every server: the client's address, the scheme, bodies, and the headers of a reply.
 
 The servers disagree on the address. Some read `X-Forwarded-For`, and some read only the scheme. Some trust every peer,
 and some take the first address of the list, which the client can choose.
@@ -8,7 +8,10 @@ client. `FORWARDED_ALLOW_IPS` holds addresses or networks, separated by commas. 
 Where a server has already set the client's address, the peer is the client, so nothing changes.
 
 A WSGI server should set `wsgi.input_terminated` for a chunked body. Without it a framework reads no body. Some servers
-do not set it.
+do not set it. What else servers do with a body: request_body.py.
+
+Headers for one connection only, such as `Transfer-Encoding`, belong to the server. Servers that pass on an application's
+own write a reply that no proxy can read. So the gateway removes them.
 
 Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address
 """
@@ -20,12 +23,27 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from apps.request_body import UNKNOWN, AsgiBody, WsgiBody, WsgiReply, read_length
+
 _TRUSTED = tuple(
     ip_network(name.strip(), strict=False)
     for name in os.environ.get("FORWARDED_ALLOW_IPS", "").split(",")
     if name.strip() and name.strip() != "*"
 )
 _SCHEMES = {"http": "ws", "https": "wss"}
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+_HOP_BY_HOP_BYTES = frozenset(name.encode() for name in HOP_BY_HOP)
 
 
 @lru_cache(maxsize=1024)
@@ -75,13 +93,35 @@ class Asgi:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Applies a trusted proxy's headers to the scope, and calls the application."""
-        await self.app(apply_forwarded_headers(scope), receive, send)
+        if scope["type"] != "http":
+            await self.app(apply_forwarded_headers(scope), receive, send)
+            return
+
+        def send_checked(event: Any) -> Any:
+            if event["type"] == "http.response.start":
+                headers = event.get("headers", ())
+                for name, _ in headers:
+                    if name.lower() in _HOP_BY_HOP_BYTES:
+                        event["headers"] = [pair for pair in headers if pair[0].lower() not in _HOP_BY_HOP_BYTES]
+                        break
+            return send(event)
+
+        length = read_length(scope["headers"])
+        if not length:
+            await self.app(apply_forwarded_headers(scope), receive, send_checked)
+            return
+        body = AsgiBody(length, receive, send_checked)
+        try:
+            await self.app(apply_forwarded_headers(scope), body.receive, body.send)
+        except Exception:
+            await body.drain()
+            raise
 
 
 class Wsgi:
     """Wraps a WSGI application. `REMOTE_ADDR` and `wsgi.url_scheme` become the client's own.
 
-    The application can read a chunked body to its end. Where the server does not decode chunks, the reply is 411.
+    The application can read a body to its end. Where the server does not decode chunks, the reply is 411.
     """
 
     def __init__(self, app: Any) -> None:
@@ -97,9 +137,41 @@ class Wsgi:
                 environ.pop("REMOTE_PORT", None)
             if scheme in _SCHEMES:
                 environ["wsgi.url_scheme"] = scheme
-        if environ.get("HTTP_TRANSFER_ENCODING") and not environ.get("wsgi.input_terminated"):
-            if not isinstance(environ["wsgi.input"], io.BytesIO):
-                start_response("411 Length Required", [("content-length", "0")])
-                return [b""]
-            environ["wsgi.input_terminated"] = True  # the server has read the whole body
-        return self.app(environ, start_response)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            length = UNKNOWN
+            if not environ.get("wsgi.input_terminated"):
+                if not isinstance(environ["wsgi.input"], io.BytesIO):
+                    start_response("411 Length Required", [("content-length", "0")])
+                    return [b""]
+                environ["wsgi.input_terminated"] = True  # the server has read the whole body
+
+        def start_checked(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            for name, _ in headers:
+                if name.lower() in HOP_BY_HOP:
+                    headers = [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP]
+                    break
+            return start_response(status, headers, *error)
+
+        if not length:
+            return self.app(environ, start_checked)
+        return self.call_with_body(environ, start_checked, length)
+
+    def call_with_body(self, environ: dict[str, Any], start_response: Any, length: int) -> Iterable[bytes]:
+        """Calls the application with a body of this length, of which it may leave a part unread."""
+        body = WsgiBody(length, environ["wsgi.input"])
+        environ["wsgi.input"] = io.BufferedReader(body)
+
+        def start_measured(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            lengths = (int(value) for name, value in headers if name.lower() == "content-length")
+            body.reply_missing = next(lengths, UNKNOWN)
+            return start_response(status, headers, *error)
+
+        try:
+            pieces = self.app(environ, start_measured)
+        except Exception:
+            body.drain()
+            raise
+        if isinstance(pieces, list):
+            body.drain()
+        return pieces if body.is_over else WsgiReply(pieces, body)

@@ -19,4 +19,16 @@ def mark_terminated(environ: dict[str, Any], start_response: Any) -> Iterable[by
     return application(environ, start_response)
 
 
-app = WSGIMiddleware(mark_terminated, workers=int(os.environ["THREADS"]))
+adapter = WSGIMiddleware(mark_terminated, workers=int(os.environ["THREADS"]))
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Passes each request to a2wsgi, which takes a broken upload for a complete one. Here it raises ConnectionError."""
+
+    async def receive_or_fail() -> Any:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise ConnectionError("the client left before the end of its body")
+        return event
+
+    await adapter(scope, receive_or_fail, send)

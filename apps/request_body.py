@@ -1,0 +1,158 @@
+"""The body of a request, made equal under every server: a broken upload is an error, and an early answer arrives.
+
+Some servers end a body as if it were complete when the client leaves. Here such a body ends in `ConnectionError` (WSGI)
+or `http.disconnect` (ASGI).
+
+Some servers close the connection after a reply although a part of the body is unread. Then the kernel resets the
+connection, and the proxy loses the reply: 502. So the rest is read before the last part of the reply: at most MOST_BYTES,
+for MOST_SECONDS. Afterwards the server closes as it does without this module.
+
+Checked by: test_a_broken_upload_is_an_error, test_an_early_answer_arrives
+"""
+
+import asyncio
+import io
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+MOST_BYTES = 10 * 2**20  # the proxies' limit of a body
+MOST_SECONDS = 20  # shorter than the 30 s after which gunicorn replaces a silent worker
+STEP = 65536
+UNKNOWN = -1  # the length of a chunked body
+
+
+def read_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """The length of the body that the headers of an ASGI scope announce; 0 where there is none."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+        if name == b"transfer-encoding":
+            return UNKNOWN
+    return 0
+
+
+class AsgiBody:
+    """The `receive` and the `send` of one request with a body."""
+
+    def __init__(self, length: int, receive: Any, send: Any) -> None:
+        self.missing = length
+        self.server_receive, self.server_send = receive, send
+        self.is_over = self.is_receiving = False
+        self.start: Any = None  # the held back start of the reply
+        self.reply_missing = UNKNOWN
+
+    async def receive(self) -> Any:
+        """The next event. A body that ends before its announced length ends with `http.disconnect`."""
+        self.is_receiving = True
+        try:
+            event = await self.server_receive()
+        finally:
+            self.is_receiving = False
+        if event["type"] != "http.request":
+            self.is_over = True
+        else:
+            self.missing -= len(event.get("body", b""))
+            if not event.get("more_body", False):
+                self.is_over = True
+                if self.missing > 0:
+                    return {"type": "http.disconnect"}
+        return event
+
+    async def send(self, event: Any) -> None:
+        """Sends an event. Before the last part of the reply the rest of the body is read.
+
+        The start of the reply waits for the first part, because some proxies stop to send a body when a reply begins.
+        """
+        if not self.is_over:
+            if event["type"] == "http.response.start":
+                self.start = event
+                self.reply_missing = read_length((name.lower(), value) for name, value in event.get("headers", ()))
+                return
+            if self.is_last(event):
+                await self.drain()
+        if self.start:
+            start, self.start = self.start, None
+            await self.server_send(start)
+        await self.server_send(event)
+
+    def is_last(self, event: Any) -> bool:
+        """Whether the event ends the reply, or completes the reply's announced length."""
+        if event["type"] != "http.response.body":
+            return event["type"] == "http.response.pathsend"
+        self.reply_missing -= len(event.get("body", b""))
+        return self.reply_missing == 0 or not event.get("more_body", False)
+
+    async def drain(self) -> None:
+        """Reads the rest of the body, unless the application itself still reads."""
+        enough = self.missing - MOST_BYTES
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                while not self.is_over and self.missing > enough:
+                    await (asyncio.sleep(0.01) if self.is_receiving else self.receive())
+        except TimeoutError:
+            pass
+        self.is_over = True
+
+
+class WsgiBody(io.RawIOBase):
+    """The `wsgi.input` of one request with a body, without a buffer."""
+
+    def __init__(self, length: int, stream: Any) -> None:
+        self.missing = length
+        self.stream = stream
+        self.is_over = False
+        self.reply_missing = UNKNOWN
+
+    def readable(self) -> bool:
+        """A stream to read from."""
+        return True
+
+    def take(self, size: int) -> bytes:
+        """Up to `size` bytes; none at the end of the body. ConnectionError where the client left before the end."""
+        size = size if self.missing < 0 else min(size, self.missing)
+        data = self.stream.read(size) if size and not self.is_over else b""
+        if self.missing >= 0:
+            if size and not data:
+                self.is_over = True
+                raise ConnectionError("the client left before the end of its body")
+            self.missing -= len(data)
+        self.is_over = not self.missing or not data
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills the buffer, and returns the number of bytes."""
+        data = self.take(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def drain(self) -> None:
+        """Reads the rest of the body. An error has nobody to tell."""
+        end, count = time.monotonic() + MOST_SECONDS, 0
+        try:
+            while not self.is_over and count < MOST_BYTES and time.monotonic() < end:
+                count += len(self.take(STEP))
+        except Exception:
+            pass
+        self.is_over = True
+
+
+class WsgiReply:
+    """The pieces of a reply. Before the last piece the rest of the request's body is read."""
+
+    def __init__(self, pieces: Iterable[bytes], body: WsgiBody) -> None:
+        self.pieces, self.body = pieces, body
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Each piece when the application has it."""
+        for piece in self.pieces:
+            self.body.reply_missing -= len(piece)
+            if self.body.reply_missing == 0:
+                self.body.drain()
+            yield piece
+        self.body.drain()
+
+    def close(self) -> None:
+        """Closes the application's pieces, as PEP 3333 demands."""
+        if hasattr(self.pieces, "close"):
+            self.pieces.close()
