@@ -10,8 +10,8 @@ Where a server has already set the client's address, the peer is the client, so 
 A WSGI server should set `wsgi.input_terminated` for a chunked body. Without it a framework reads no body. Some servers
 do not set it. What else servers do with a body: request_body.py.
 
-Headers for one connection only, such as `Transfer-Encoding`, belong to the server. Servers that pass on an application's
-own write a reply that no proxy can read. So the gateway removes them.
+Headers for one connection only, such as `Transfer-Encoding`, belong to the server. A server that passes on an
+application's own writes a reply that no proxy can read. So the gateway removes them.
 
 Checked by: test_the_app_sees_the_real_client_address_and_scheme, test_a_client_cannot_choose_its_own_address
 """

@@ -4,8 +4,8 @@ Some servers end a body as if it were complete when the client leaves. Here such
 or `http.disconnect` (ASGI).
 
 Some servers close the connection after a reply although a part of the body is unread. Then the kernel resets the
-connection, and the proxy loses the reply: 502. So the rest is read before the last part of the reply: at most MOST_BYTES,
-for MOST_SECONDS. Afterwards the server closes as it does without this module.
+connection, and the proxy loses the reply: 502. So the rest is read before the last part of the reply: at most
+MOST_BYTES, for MOST_SECONDS. Afterwards the server closes as it does without this module.
 
 Checked by: test_a_broken_upload_is_an_error, test_an_early_answer_arrives
 """
@@ -127,12 +127,12 @@ class WsgiBody(io.RawIOBase):
         return len(data)
 
     def drain(self) -> None:
-        """Reads the rest of the body. An error has nobody to tell."""
+        """Reads the rest of the body."""
         end, count = time.monotonic() + MOST_SECONDS, 0
         try:
             while not self.is_over and count < MOST_BYTES and time.monotonic() < end:
                 count += len(self.take(STEP))
-        except Exception:
+        except Exception:  # noqa: S110 - the application has answered, so the error would reach nobody
             pass
         self.is_over = True
 
