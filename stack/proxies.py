@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
+READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for one byte too many without a length"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -21,6 +22,8 @@ DUTIES = {
     "request id": "test_the_reply_and_the_app_have_the_same_request_id",
     RATE_LIMIT: "test_a_client_gets_its_rate_and_no_more",
     CACHE: "test_a_public_page_is_made_once",
+    READS_ON: "test_a_client_that_sends_everything_first_reads_413",
+    EXACT_LIMIT: "test_one_byte_over_the_limit_is_refused_without_a_length",
 }
 
 
@@ -40,6 +43,10 @@ LACKS = {
     ("caddy", CACHE): Lack(
         "the standard build has none", "github.com/caddyserver/cache-handler", "xcaddy build --with {plugin}"
     ),
+    ("caddy", READS_ON): Lack("closes with a reset while the client still sends; `Expect: 100-continue` avoids that"),
+    ("apache", EXACT_LIMIT): Lack(
+        "lets up to 64 kB more pass and then answers 500: no module limits a body that passes on"
+    ),
     ("apache", "HTTP/3"): Lack("Apache httpd has none"),
     ("apache", RATE_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),
     ("apache", CACHE): Lack("has mod_cache, which is not configured in this stack"),
@@ -47,6 +54,7 @@ LACKS = {
     ("traefik", "a time for the head"): Lack("counts the whole request, body included: 60 s"),
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
+    ("traefik", READS_ON): Lack("closes with a reset while the client still sends; `Expect: 100-continue` avoids that"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
