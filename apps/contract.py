@@ -298,6 +298,11 @@ DIFFERENCES = (
         "it ends a reply as if it were complete when the application raises", "granian 2.8.7, src/wsgi/callbacks.rs",
     ),
     Difference(
+        "mod_wsgi", "wsgi", FAILS_IN_BODY,
+        "Apache ends a reply of the daemon as if it were complete when the application raises",
+        "mod_wsgi 5.0.2, src/server/mod_wsgi.c: wsgi_transfer_response",
+    ),
+    Difference(
         "granian", "wsgi", HEADER_BYTES,
         "the application gets an empty value", "granian 2.8.7, src/wsgi/utils.rs",
     ),

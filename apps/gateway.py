@@ -164,14 +164,14 @@ class Wsgi:
 
         def start_measured(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             lengths = (int(value) for name, value in headers if name.lower() == "content-length")
-            body.reply_missing = next(lengths, UNKNOWN)
+            body.reply_length = next(lengths, UNKNOWN)
             return start_response(status, headers, *error)
 
         try:
             pieces = self.app(environ, start_measured)
+            if isinstance(pieces, list):
+                body.drain()
+            return pieces if body.is_over else WsgiReply(pieces, body)
         except Exception:
             body.drain()
             raise
-        if isinstance(pieces, list):
-            body.drain()
-        return pieces if body.is_over else WsgiReply(pieces, body)

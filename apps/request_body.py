@@ -4,8 +4,9 @@ Some servers end a body as if it were complete when the client leaves. Here such
 or `http.disconnect` (ASGI).
 
 Some servers close the connection after a reply although a part of the body is unread. Then the kernel resets the
-connection, and the proxy loses the reply: 502. So the rest is read before the last part of the reply: at most
-MOST_BYTES, for MOST_SECONDS. Afterwards the server closes as it does without this module.
+connection, and the proxy loses the reply: 502. So the rest is read before the reply begins, at most MOST_BYTES, for
+MOST_SECONDS. Later would not do: NGINX sends no more of a body when a reply begins. Where an application streams
+a reply while it reads the body, nothing is read for it.
 
 Checked by: test_a_broken_upload_is_an_error, test_an_early_answer_arrives
 """
@@ -38,57 +39,52 @@ class AsgiBody:
     def __init__(self, length: int, receive: Any, send: Any) -> None:
         self.missing = length
         self.server_receive, self.server_send = receive, send
-        self.is_over = self.is_receiving = False
-        self.start: Any = None  # the held back start of the reply
-        self.reply_missing = UNKNOWN
+        self.is_begun = self.is_over = self.is_receiving = self.is_answered = False
+        self.start: Any = None  # the start of the reply, which waits for the first piece
 
     async def receive(self) -> Any:
         """The next event. A body that ends before its announced length ends with `http.disconnect`."""
-        self.is_receiving = True
+        self.is_begun = self.is_receiving = True
         try:
             event = await self.server_receive()
         finally:
             self.is_receiving = False
         if event["type"] != "http.request":
             self.is_over = True
-        else:
-            self.missing -= len(event.get("body", b""))
-            if not event.get("more_body", False):
-                self.is_over = True
-                if self.missing > 0:
-                    return {"type": "http.disconnect"}
-        return event
+            return event
+        self.missing -= len(event.get("body", b""))
+        if event.get("more_body", False):
+            return event
+        self.is_over = True
+        return {"type": "http.disconnect"} if self.missing > 0 else event
 
     async def send(self, event: Any) -> None:
-        """Sends an event. Before the last part of the reply the rest of the body is read.
-
-        The start of the reply waits for the first part, because some proxies stop to send a body when a reply begins.
-        """
-        if not self.is_over:
-            if event["type"] == "http.response.start":
-                self.start = event
-                self.reply_missing = read_length((name.lower(), value) for name, value in event.get("headers", ()))
-                return
-            if self.is_last(event):
+        """Sends an event. The start of a reply waits for the first piece, and that for the rest of the body."""
+        if event["type"] == "http.response.start" and not self.is_over:
+            self.start = event
+            return
+        if not self.is_answered:
+            if not self.is_over and (not self.is_begun or self.completes(event)):
                 await self.drain()
-        if self.start:
-            start, self.start = self.start, None
-            await self.server_send(start)
+            self.is_answered = True
+            if self.start:
+                await self.server_send(self.start)
         await self.server_send(event)
 
-    def is_last(self, event: Any) -> bool:
-        """Whether the event ends the reply, or completes the reply's announced length."""
-        if event["type"] != "http.response.body":
-            return event["type"] == "http.response.pathsend"
-        self.reply_missing -= len(event.get("body", b""))
-        return self.reply_missing == 0 or not event.get("more_body", False)
+    def completes(self, event: Any) -> bool:
+        """Whether the first piece of the reply is also the last, by itself or by the announced length."""
+        if not event.get("more_body", False):
+            return True
+        headers = ((name.lower(), value) for name, value in self.start.get("headers", ()))
+        return read_length(headers) == len(event.get("body", b""))
 
     async def drain(self) -> None:
-        """Reads the rest of the body, unless the application itself still reads."""
+        """Reads the rest of the body, where no reply has begun."""
         enough = self.missing - MOST_BYTES
         try:
             async with asyncio.timeout(MOST_SECONDS):
-                while not self.is_over and self.missing > enough:
+                while not (self.is_over or self.is_answered) and self.missing > enough:
+                    # Where the application itself waits for an event, two calls would compete.
                     await (asyncio.sleep(0.01) if self.is_receiving else self.receive())
         except TimeoutError:
             pass
@@ -101,8 +97,8 @@ class WsgiBody(io.RawIOBase):
     def __init__(self, length: int, stream: Any) -> None:
         self.missing = length
         self.stream = stream
-        self.is_over = False
-        self.reply_missing = UNKNOWN
+        self.is_begun = self.is_over = False
+        self.reply_length = UNKNOWN
 
     def readable(self) -> bool:
         """A stream to read from."""
@@ -110,6 +106,7 @@ class WsgiBody(io.RawIOBase):
 
     def take(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end of the body. ConnectionError where the client left before the end."""
+        self.is_begun = True
         size = size if self.missing < 0 else min(size, self.missing)
         data = self.stream.read(size) if size and not self.is_over else b""
         if self.missing >= 0:
@@ -138,19 +135,23 @@ class WsgiBody(io.RawIOBase):
 
 
 class WsgiReply:
-    """The pieces of a reply. Before the last piece the rest of the request's body is read."""
+    """The pieces of a reply, of which the first is made at once. Then the rest of the request's body is read."""
 
     def __init__(self, pieces: Iterable[bytes], body: WsgiBody) -> None:
-        self.pieces, self.body = pieces, body
+        self.pieces, self.rest = pieces, iter(pieces)
+        try:
+            self.first = next(self.rest, None)
+        except Exception:
+            self.close()
+            raise
+        if not body.is_begun or self.first is None or len(self.first) == body.reply_length:
+            body.drain()
 
     def __iter__(self) -> Iterator[bytes]:
         """Each piece when the application has it."""
-        for piece in self.pieces:
-            self.body.reply_missing -= len(piece)
-            if self.body.reply_missing == 0:
-                self.body.drain()
-            yield piece
-        self.body.drain()
+        if self.first is not None:
+            yield self.first
+            yield from self.rest
 
     def close(self) -> None:
         """Closes the application's pieces, as PEP 3333 demands."""
