@@ -307,10 +307,6 @@ DIFFERENCES = (
         "the application gets an empty value", "granian 2.8.7, src/wsgi/utils.rs",
     ),
     Difference(
-        "daphne", "asgi", FAILS_IN_BODY,
-        "the reply stays open until the proxy gives up", "daphne 4.2.3, http_protocol.py: handle_exception",
-    ),
-    Difference(
         "wsgiref", "wsgi", FAILS_IN_BODY,
         "it speaks HTTP/1.0, where the end of the connection is the end of a reply",
         "docs.python.org/3/library/wsgiref.html",
