@@ -291,20 +291,20 @@ DIFFERENCES = (
     Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
-    Difference("granian", "wsgi", BROKEN_CHUNKS, _NO_END, "granian 2.8.7, src/wsgi/io.rs"),
+    Difference("granian", "wsgi", BROKEN_CHUNKS, _NO_END, "granian 2.8.7, measured; no upstream issue known"),
     Difference("hypercorn", "wsgi", BROKEN_CHUNKS, _NO_END, "hypercorn 0.18.0, app_wrappers.py: handle_http"),
     Difference(
         "granian", "wsgi", FAILS_IN_BODY,
-        "it ends a reply as if it were complete when the application raises", "granian 2.8.7, src/wsgi/callbacks.rs",
+        "it ends a reply as if it were complete when the application raises", "granian 2.8.7, measured; no upstream issue known",
     ),
     Difference(
         "mod_wsgi", "wsgi", FAILS_IN_BODY,
         "Apache ends a reply of the daemon as if it were complete when the application raises",
-        "mod_wsgi 5.0.2, src/server/mod_wsgi.c: wsgi_transfer_response",
+        "mod_wsgi 6.1.1, measured; no upstream issue known",
     ),
     Difference(
         "granian", "wsgi", HEADER_BYTES,
-        "the application gets an empty value", "granian 2.8.7, src/wsgi/utils.rs",
+        "the application gets an empty value", "granian 2.8.7, measured; no upstream issue known",
     ),
     Difference(
         "wsgiref", "wsgi", FAILS_IN_BODY,
