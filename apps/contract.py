@@ -99,6 +99,19 @@ def _expect_header(name: str, value: str) -> Callable[[Answer], str]:
     return find_wrong_header
 
 
+def _expect_no_hop_by_hop(answer: Answer) -> str:
+    """Nothing of the headers for one connection that the application sets may arrive."""
+    headers = answer.headers
+    passed: list[str] = [name for name in ("te", "upgrade") if name in headers]
+    passed += ["keep-alive"] if "99" in headers.get("keep-alive", "") else []
+    passed += ["connection"] if "x-own" in headers.get("connection", "") else []
+    return f"{', '.join(passed)} of the application arrived" if passed or answer.body != b"hop by hop\n" else ""
+
+
+def _expect_anything(answer: Answer) -> str:
+    return ""
+
+
 def _expect_page(answer: Answer) -> str:
     """The body must be a JSON object with exactly the fields of a cached page."""
     return "" if sorted(json.loads(answer.body)) == _PAGE else f"not {', '.join(_PAGE)}"
@@ -183,6 +196,13 @@ CHECKS = (
         "the application sees a header", "GET", "/request",
         200, {"x-probe": "a, b"}, body=_expect_header("x-probe", "a, b"),
     ),
+    *(
+        Check(
+            f"the application sees the header Authorization: {value.split()[0]}", "GET", "/request",
+            200, {"authorization": value}, body=_expect_header("authorization", value),
+        )
+        for value in ("Basic YW5hOmEgcGFzc3dvcmQ=", "Bearer a.b-c_d")
+    ),
     Check("the application is spoken to in HTTP/1.1", "GET", "/request", body=_expect_fields(http_version="1.1")),
     Check(
         "echo", "POST", "/echo", 200, {"content-type": "x/y"}, b"\x00\xff\r\n",
@@ -194,6 +214,11 @@ CHECKS = (
         "upload of 1 MB in chunks", "POST", "/upload",
         send_body=MEGABYTE, headers=JSON, body=_describe_upload(MEGABYTE), chunked=True,
     ),
+    Check(
+        "an early answer to an upload of 1 MB", "POST", "/",
+        405, send_body=MEGABYTE, headers={"allow": "GET, HEAD"}, body=b"no such method here\n",
+    ),
+    Check("the headers of one connection are the server's", "GET", "/hop-by-hop", body=_expect_no_hop_by_hop),
     Check("bytes", "GET", "/bytes/100000", headers={"content-length": "100000"}, body=b"0123456789abcdef" * 6250),
     Check("no bytes", "GET", "/bytes/0", headers={"content-length": "0"}),
     Check(
@@ -235,15 +260,23 @@ GUARDED = (
     Check("the admin area", "GET", "/admin/x", headers={**TEXT, "cache-control": "no-store"}, body=b"the admin area\n"),
 )
 
+# A framework answers such a request with a page of its own, and a plain application without a server does not answer.
+FAILS_BEFORE = Check("an error before the reply", "GET", "/fail/before", 500, body=_expect_anything)
+
 GRACEFUL_STOP = "graceful stop"
 PROCESS_POOL = "processes of the application's own"
 LOG_LINES = "log lines as printed"
+# Promises of tests/test_bodies_servers.py.
+FAILS_IN_BODY = "an error in the reply is no complete reply"
+BROKEN_CHUNKS = "a broken upload in chunks is an error"
+HEADER_BYTES = "a header keeps the bytes that are not ASCII"
 
 _EMPTY = "it answers 500 (UnexpectedMessageError) when a WSGI application returns no piece of a body"
 _SUPERVISOR = "with two workers or more, the first worker that finishes ends the other workers and their requests"
 _DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
 _DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
 _DAEMONIC = "its workers are daemonic processes, which may start no process (multiprocessing)"
+_NO_END = "it ends the input of a WSGI application without an error, and a chunked body has no length to compare"
 _HELD_BACK = "tornado.wsgi.WSGIContainer collects the whole reply, and then sends it with a Content-Length"
 _HELD_BACK_SOURCE = "tornado 6.6.1, wsgi.py: handle_request joins the pieces"
 
@@ -270,6 +303,26 @@ DIFFERENCES = (
         "Apache writes what an application prints into its own log: time and process stand before each line, and bytes "
         "outside ASCII are escaped",
         "Apache httpd, server/log.c: ap_escape_errorlog_item",
+    ),
+    Difference("granian", "wsgi", BROKEN_CHUNKS, _NO_END, "granian 2.8.7, measured; no upstream issue known"),
+    Difference("hypercorn", "wsgi", BROKEN_CHUNKS, _NO_END, "hypercorn 0.18.0, app_wrappers.py: handle_http"),
+    Difference(
+        "granian", "wsgi", FAILS_IN_BODY,
+        "it ends a reply as if it were complete when the application raises", "granian 2.8.7, measured; no upstream issue known",
+    ),
+    Difference(
+        "mod_wsgi", "wsgi", FAILS_IN_BODY,
+        "Apache ends a reply of the daemon as if it were complete when the application raises",
+        "mod_wsgi 6.1.1, measured; no upstream issue known",
+    ),
+    Difference(
+        "granian", "wsgi", HEADER_BYTES,
+        "the application gets an empty value", "granian 2.8.7, measured; no upstream issue known",
+    ),
+    Difference(
+        "wsgiref", "wsgi", FAILS_IN_BODY,
+        "it speaks HTTP/1.0, where the end of the connection is the end of a reply",
+        "docs.python.org/3/library/wsgiref.html",
     ),
     Difference("tornado", "wsgi", "stream", _HELD_BACK, _HELD_BACK_SOURCE),
     Difference("tornado", "wsgi", "server-sent events", _HELD_BACK, _HELD_BACK_SOURCE),

@@ -60,7 +60,7 @@ class Handler(RequestHandler):
         if reply.delay:
             await asyncio.sleep(reply.delay)
         self.set_status(reply.status)
-        for name, content in gateway.mark_stream(reply.headers, gateway.TEXT_NAMES):
+        for name, content in gateway.check_headers(reply.headers, gateway.TEXT_NAMES):
             self.set_header(name, content)
         if isinstance(reply.body, bytes):
             await self.finish(reply.body or None)

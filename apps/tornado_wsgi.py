@@ -15,10 +15,12 @@ from importlib import import_module
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.netutil import bind_sockets
 from tornado.process import fork_processes
 from tornado.wsgi import WSGIContainer
+
+NO_BODY = HTTPHeaders({"Content-Length": "0"})
 
 in_flight: set[HTTPServerRequest] = set()
 
@@ -35,10 +37,18 @@ class Container(WSGIContainer):
     """Tornado's container, which also counts the requests in flight."""
 
     async def handle_request(self, request: HTTPServerRequest) -> None:
-        """Answers one request in a thread. (!) Tornado collects the whole reply before it sends the first byte."""
+        """Answers one request in a thread. (!) Tornado collects the whole reply before it sends the first byte.
+
+        By default Tornado sends nothing where the application raises an error, and the client waits. Here it gets 500.
+        """
         in_flight.add(request)
         try:
             await super().handle_request(request)
+        except Exception:
+            logging.getLogger("tornado.application").exception("%s %s", request.method, request.path)
+            connection: Any = request.connection
+            connection.write_headers(ResponseStartLine("HTTP/1.1", 500, "Internal Server Error"), NO_BODY)
+            connection.finish()
         finally:
             await wait_until_sent(request)
 

@@ -211,6 +211,12 @@ def upload(request: Request) -> Reply:
     return reply_json(200, {"bytes": len(request.body), "sha256": hashlib.sha256(request.body).hexdigest()})
 
 
+def keep(request: Request) -> Reply:
+    """An upload that the application has accepted as complete. Each writes a line to the application's log."""
+    print(f"kept: {request.value}: {len(request.body)} bytes", file=sys.stderr, flush=True)
+    return upload(request)
+
+
 def send_bytes(request: Request) -> Reply:
     """`value` bytes of a repeating pattern."""
     count = parse_number(request.value, MAX_BYTES)
@@ -264,6 +270,24 @@ def send_status(request: Request) -> Reply:
     return Reply(code, [], b"") if code in BODILESS else reply_text(code, f"status {code}\n")
 
 
+def send_hop_by_hop(request: Request) -> Reply:
+    """A reply with headers that only a server may set."""
+    headers = [("transfer-encoding", "chunked"), ("connection", "x-own"), ("keep-alive", "timeout=99")]
+    return reply_text(200, "hop by hop\n", *headers, ("upgrade", "h2c"), ("te", "trailers"), ("x-own", "stays"))
+
+
+def fail(request: Request) -> Reply:
+    """An error of the application: before the reply, or in the body after its first piece."""
+    if request.value == "before":
+        raise RuntimeError("the application fails before its reply, as it was asked to")
+    return Reply(200, [("content-type", TEXT)], _fail_after_a_piece())
+
+
+def _fail_after_a_piece() -> Iterator[tuple[float, bytes]]:
+    yield 0, b"the first piece\n"
+    raise RuntimeError("the application fails in its reply, as it was asked to")
+
+
 def confirm(request: Request) -> Reply:
     """A reply that shows that the process answers (`/live`) and accepts requests (`/ready`)."""
     return reply_text(200, "ok\n", ("cache-control", "no-store"))
@@ -301,12 +325,15 @@ ROUTES = (
     Route("/process", show_process),
     Route("/echo", echo, ("POST",)),
     Route("/upload", upload, ("POST", "PUT")),
+    Route("/keep/{value}", keep, ("POST",)),
     Route("/bytes/{value}", send_bytes),
     Route("/burn/{value}", burn),
     Route("/wait/{value}", wait),
     Route("/stream/{value}", stream, ("GET", "POST")),
     Route("/events/{value}", send_events, ("GET", "POST")),
     Route("/status/{value}", send_status),
+    Route("/hop-by-hop", send_hop_by_hop),
+    Route("/fail/{value}", fail),
     Route("/live", confirm),
     Route("/ready", confirm),
     Route("/cache/{value}", show_page),

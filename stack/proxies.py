@@ -13,6 +13,7 @@ from stack import ROOT
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
 PREFIXES, UNDERSCORES = "reserved prefixes", "names with underscores"
 CLIENT_LIMIT, SILENCE = "a limit for each client", "a limit of silence within a reply"
+READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for one byte too many without a length"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -27,6 +28,8 @@ DUTIES = {
     UNDERSCORES: "test_no_name_with_an_underscore_reaches_the_app",
     CLIENT_LIMIT: "test_a_client_gets_its_requests_at_once_and_no_more",
     SILENCE: "test_a_reply_that_falls_silent_is_ended",
+    READS_ON: "test_a_client_that_sends_everything_first_reads_413",
+    EXACT_LIMIT: "test_one_byte_over_the_limit_is_refused_without_a_length",
 }
 
 
@@ -49,6 +52,10 @@ LACKS = {
     ("caddy", CACHE): Lack(
         "the standard build has none", "github.com/caddyserver/cache-handler", "xcaddy build --with {plugin}"
     ),
+    ("caddy", READS_ON): Lack("closes with a reset while the client still sends; `Expect: 100-continue` avoids that"),
+    ("apache", EXACT_LIMIT): Lack(
+        "lets up to 64 kB more pass and then answers 500: no module limits a body that passes on"
+    ),
     ("apache", "HTTP/3"): Lack("Apache httpd has none"),
     ("apache", RATE_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),
     ("apache", CACHE): Lack("has mod_cache, which is not configured in this stack"),
@@ -56,6 +63,7 @@ LACKS = {
     ("traefik", "a time for the head"): Lack("counts the whole request, body included: 60 s"),
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
+    ("traefik", READS_ON): Lack("closes with a reset while the client still sends; `Expect: 100-continue` avoids that"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("caddy", CLIENT_LIMIT): Lack("the standard build has none; memory holds what all open files can take"),

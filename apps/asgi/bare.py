@@ -19,16 +19,16 @@ async def read_body(receive: Any) -> bytes:
 
 
 async def answer_http(scope: Any, receive: Any, send: Any) -> None:
-    """Answers one request."""
+    """Answers one request. A request that matches no route is answered before its body is read."""
     matched = work.match(scope["method"], scope["path"])
-    try:
-        body = await read_body(receive)
-    except ConnectionError:
-        return
     if isinstance(matched, work.Reply):
         reply = matched
     else:
         handler, value = matched
+        try:
+            body = await read_body(receive)
+        except ConnectionError:
+            return
         reply = handler(work.Request(scope, body, value))
     if reply.delay:
         await asyncio.sleep(reply.delay)

@@ -2,8 +2,7 @@
 -- HTTP/1.1. Over HTTP/2 and HTTP/3 HAProxy resets the stream, because the client is still sending.
 -- Checked by: test_a_body_without_a_length_has_the_same_limit
 
--- The end of a chunked body counts as one byte: without this byte a body of 10 MiB would be refused.
-local LIMIT = 10485760 + 1
+local LIMIT = 10485760
 
 local BodyLimit = {id = "body-limit", flags = filter.FLT_CFG_FL_HTX}
 BodyLimit.__index = BodyLimit
@@ -14,13 +13,15 @@ end
 
 function BodyLimit:start_analyze(txn, channel)
     if not channel:is_resp() then
+        -- Over HTTP/1.1 the end of a chunked body counts as one byte: without it a body of 10 MiB would be refused.
+        self.limit = txn.f:req_ver() == "1.1" and LIMIT + 1 or LIMIT
         filter.register_data_filter(self, channel)
     end
 end
 
 function BodyLimit:http_payload(txn, message)
     self.bytes = self.bytes + message:input()
-    if self.bytes > LIMIT then
+    if self.bytes > self.limit then
         txn:done(txn:reply({status = 413}))
     end
 end

@@ -15,9 +15,11 @@
 # (!) --proxy-headers is not set. With it Daphne believes the X-Forwarded-For of every peer.
 #     apps/gateway.py believes the proxies only.
 # (!) Daphne obeys the request header Daphne-Root-Path of every client. The proxies remove this header.
+# (!) Where an application fails within a reply, Daphne fails for good. apps/daphne_adapter.py closes the connection instead.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
 #   test_sigterm_lets_the_request_in_flight_finish,
 #   test_an_idle_connection_outlives_the_proxies_patience,
-#   test_a_client_cannot_choose_its_own_address
+#   test_a_client_cannot_choose_its_own_address,
+#   test_an_error_of_the_application_is_no_complete_reply
 set -eu
-exec daphne -b 0.0.0.0 -p 8000 -v 0 --ping-interval 20 apps.daphne_lifespan:app
+exec daphne -b 0.0.0.0 -p 8000 -v 0 --ping-interval 20 apps.daphne_adapter:app
