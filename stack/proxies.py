@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
+NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandard"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -21,6 +22,8 @@ DUTIES = {
     "request id": "test_the_reply_and_the_app_have_the_same_request_id",
     RATE_LIMIT: "test_a_client_gets_its_rate_and_no_more",
     CACHE: "test_a_public_page_is_made_once",
+    NO_TRANSFORM: "test_no_transform_is_not_compressed",
+    NEW_CODING: "test_a_newer_coding_than_gzip_is_offered",
 }
 
 
@@ -34,6 +37,8 @@ class Lack(NamedTuple):
 
 # The duties that a proxy lacks.
 LACKS = {
+    ("nginx", NO_TRANSFORM): Lack("no option reads it; an application adds `Content-Encoding: identity`"),
+    ("nginx", NEW_CODING): Lack("the standard build has neither", "github.com/google/ngx_brotli"),
     ("caddy", RATE_LIMIT): Lack(
         "the standard build has none", "github.com/mholt/caddy-ratelimit", "xcaddy build --with {plugin}"
     ),
@@ -47,7 +52,9 @@ LACKS = {
     ("traefik", "a time for the head"): Lack("counts the whole request, body included: 60 s"),
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
+    ("traefik", NO_TRANSFORM): Lack("no option reads it; an application adds `Content-Encoding: identity`"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
+    ("haproxy", NEW_CODING): Lack("knows gzip and deflate only"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
 }
