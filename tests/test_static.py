@@ -49,7 +49,10 @@ def test_conditions_and_ranges_of_a_file(stack: StackUnderTest, proxy: str, vers
         named = {"Accept-Encoding": coding} | {name.replace("_", "-"): value for name, value in headers.items()}
         answer = stack.request(proxy, method, PATH, version, headers=named, stream=True)
         assert answer.raw
-        return answer.status_code or 0, answer.raw.read(decode_content=False), answer
+        body = answer.raw.read(decode_content=False)
+        if answer.status_code == 412:  # NGINX closes without a word
+            stack.sessions.pop((proxy, version)).close()
+        return answer.status_code or 0, body, answer
 
     content = (COMPRESSED if coding == "gzip" else FILE).read_bytes()
     status, body, first = ask()
@@ -70,7 +73,8 @@ def test_conditions_and_ranges_of_a_file(stack: StackUnderTest, proxy: str, vers
         assert read_names(answer, "vary") == ["accept-encoding"] and answer.headers["cache-control"] == "max-age=3600"
     assert ask(If_None_Match='"z"', If_Modified_Since=changed)[:2] == (200, content)  # the tag goes first
     assert ask(If_Match=tag)[:2] == ask(If_Unmodified_Since=changed)[:2] == (200, content)
-    assert ask(If_Match='"z"')[0] == ask(If_Unmodified_Since=EARLY)[0] == 412
+    unmet = 200 if (proxy, coding) == ("caddy", "gzip") else 412  # caddy/Caddyfile says why
+    assert ask(If_Match='"z"')[0] == ask(If_Unmodified_Since=EARLY)[0] == unmet
 
     # A range counts the bytes that travel: those of the .gz file for a client that reads gzip.
     for spelling, part in (("bytes=2-7", content[2:8]), ("bytes=-4", content[-4:]), ("bytes=60-", content[60:])):
