@@ -194,7 +194,15 @@ def read_raw(answer: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
 
 
 def test_every_reply_is_well_formed(back_end: BackEnd, proxy: str) -> None:
-    settings = ({}, {"chunked": ""}, {"size": "0"}, {"status": "204"}, {"status": "304"}, {"status": "404"}, {"status": "500"})
+    settings: tuple[dict[str, str], ...] = (
+        {},
+        {"chunked": ""},
+        {"size": "0"},
+        {"status": "204"},
+        {"status": "304"},
+        {"status": "404"},
+        {"status": "500"},
+    )
     for query in settings:
         for coding in ("identity", "gzip"):
             target = f"/x?{urlencode([*query.items(), *(('h', f'{n}:{v}') for n, v in TAGGED.items())])}"
@@ -213,12 +221,16 @@ def test_every_reply_is_well_formed(back_end: BackEnd, proxy: str) -> None:
                 assert body == b"" and "transfer-encoding" not in names
 
 
-# `Cache-Control`, and whether a cache that several clients share may keep such a reply here. "public" is this stack's rule.
+# `Cache-Control`, and whether the cache may keep such a reply. That it must say "public" is this stack's rule.
 POLICIES = {
     **dict.fromkeys(
         (
             *("public, max-age=60", "PUBLIC, Max-Age=60", "max-age=60,public", "public, s-maxage=60"),
-            *("public, max-age=0, s-maxage=60", "public, max-age=60, must-revalidate", "public, max-age=60, no-transform"),
+            *(
+                "public, max-age=0, s-maxage=60",
+                "public, max-age=60, must-revalidate",
+                "public, max-age=60, no-transform",
+            ),
             *("public, max-age=60, proxy-revalidate", "public, max-age=60, immutable", "public, max-age=60, x=y"),
             *("public, max-age=60, stale-if-error=60", "public, max-age=60, stale-while-revalidate=60"),
         ),
@@ -231,7 +243,10 @@ POLICIES = {
             *("public, no-store, max-age=60", "public, max-age=60, No-Store", "public, private, max-age=60"),
             *("public, max-age=60, PRIVATE", 'public, private="x", max-age=60', "public, no-cache, max-age=60"),
             *('public, no-cache="x", max-age=60', 'x="public, max-age=60"', "x=public, max-age=60"),
-            *("public, max-age=60, must-revalidate, stale-if-error=60", "public, max-age=60, stale-if-error=9, proxy-revalidate"),
+            *(
+                "public, max-age=60, must-revalidate, stale-if-error=60",
+                "public, max-age=60, stale-if-error=9, proxy-revalidate",
+            ),
         ),
         False,
     ),
@@ -242,7 +257,10 @@ FURTHER = (
     *((KEPT | {"Vary": value}, False) for value in ("*", "foo, *", "foo,*", "*, foo", " * ", "foo , * , bar")),
     *((KEPT | {"Vary": value}, True) for value in ("foo", "foo, bar", "Accept-Encoding", "a*b")),
     *((KEPT | headers, False) for headers in ({"Set-Cookie": "a=b"}, {"Age": "100"})),
-    *((KEPT | headers, True) for headers in ({"Age": "0"}, {"ETag": '"a"'}, {"Last-Modified": "Thu, 26 Nov 2026 00:00:00 GMT"})),
+    *(
+        (KEPT | headers, True)
+        for headers in ({"Age": "0"}, {"ETag": '"a"'}, {"Last-Modified": "Thu, 26 Nov 2026 00:00:00 GMT"})
+    ),
 )
 
 

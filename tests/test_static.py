@@ -34,7 +34,9 @@ def test_static_files_are_read_only(stack: StackUnderTest, proxy: str, version: 
     assert "cache-control" not in answer.headers and b"A static file" not in (answer.content or b"")
 
 
-@pytest.mark.parametrize("path", ["/static/none", "/static/none.gz", "/static/", "/static/hello.txt/x", "/static/hello"])
+@pytest.mark.parametrize(
+    "path", ["/static/none", "/static/none.gz", "/static/", "/static/hello.txt/x", "/static/hello"]
+)
 def test_a_missing_file_is_not_kept(stack: StackUnderTest, proxy: str, version: str, path: str) -> None:
     for headers in ({}, {"If-None-Match": "*"}, {"Range": "bytes=0-1"}, {"If-Modified-Since": OLD}):
         answer = stack.get(proxy, path, version, headers=headers)

@@ -59,7 +59,7 @@ def ask_http2(stack: StackUnderTest, proxy: str, heads: list[Head]) -> list[int 
             for event in http.receive_data(data):
                 assert not isinstance(event, ConnectionTerminated), f"the connection was ended after {answers}"
                 if isinstance(event, ResponseReceived):
-                    answers[event.stream_id or 0] = int(dict(event.headers or [])[":status"])  # type: ignore[call-overload]
+                    answers[event.stream_id or 0] = int(dict(event.headers or [])[":status"])
                 elif isinstance(event, Http2Reset):
                     answers.setdefault(event.stream_id or 0, f"reset {int(event.error_code or 0)}")
                 if isinstance(event, StreamEnded | Http2Reset):
@@ -100,7 +100,9 @@ class Http3Client(QuicConnectionProtocol):
 async def ask_http3(stack: StackUnderTest, proxy: str, heads: list[Head]) -> list[int | str]:
     """The status of every request on one connection, or the code of its reset as text."""
     configuration = QuicConfiguration(alpn_protocols=H3_ALPN, cafile=str(stack.ca), server_name=SITE)
-    async with connect("127.0.0.1", stack.https_port(proxy), configuration=configuration, create_protocol=Http3Client) as client:
+    async with connect(
+        "127.0.0.1", stack.https_port(proxy), configuration=configuration, create_protocol=Http3Client
+    ) as client:
         assert isinstance(client, Http3Client)
         streams = [client.send(head) for head in heads]
         async with asyncio.timeout(10):
@@ -125,5 +127,7 @@ def test_an_upgrade_over_http_2_and_3_harms_nobody(stack: StackUnderTest, proxy:
             # The request is malformed. It is refused, or taken without these headers: a GET of /ws is then a 404.
             allowed = {400, 404 if path == "/ws" else 200, *(f"reset {code}" for code in MALFORMED)}
             assert status in allowed, f"HTTP/{version}: {headers}"
-    alerts = [line for line in read_logs(stack.container(proxy), began).splitlines() if "[alert]" in line or "[crit]" in line]
+    alerts = [
+        line for line in read_logs(stack.container(proxy), began).splitlines() if "[alert]" in line or "[crit]" in line
+    ]
     assert not alerts
