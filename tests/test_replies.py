@@ -12,7 +12,7 @@ import pytest
 
 from stack import proxies
 from stack.compose import LABEL
-from stack.proxies import CACHE, NEW_CODING, NO_TRANSFORM
+from stack.proxies import CACHE
 from stack.waiting import wait_until
 from tests.support.back_end import make_body
 from tests.support.engine import client, remove, restart, stop
@@ -105,7 +105,7 @@ def test_an_etag_of_a_reply_is_known_again(back_end: BackEnd, proxy: str, versio
         assert back_end.ask(proxy, version, "PUT", reply=weak, If_Match=tag).status == 412
 
 
-@pytest.mark.duty(NO_TRANSFORM)
+@pytest.mark.duty("no-transform is not compressed")
 def test_no_transform_is_not_compressed(back_end: BackEnd, proxy: str, version: str) -> None:
     for policy in ("no-transform", "public, no-transform", "no-transform,max-age=60"):
         answer = back_end.ask(proxy, version, reply=TEXT | {"Cache-Control": policy}, Accept_Encoding="gzip, br, zstd")
@@ -144,7 +144,7 @@ def test_a_coding_that_the_client_refuses_is_not_used(back_end: BackEnd, proxy: 
     assert back_end.ask(proxy, reply=TEXT, Accept_Encoding="gzip;q=0.001").headers["content-encoding"] == "gzip"
 
 
-@pytest.mark.duty(NEW_CODING)
+@pytest.mark.duty("Brotli or Zstandard")
 def test_a_newer_coding_than_gzip_is_offered(back_end: BackEnd, proxy: str, version: str) -> None:
     offered = [back_end.ask(proxy, version, reply=TEXT, Accept_Encoding=coding) for coding in ("br", "zstd")]
     codings = {answer.headers.get("content-encoding") for answer in offered} - {None}
