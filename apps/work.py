@@ -29,7 +29,7 @@ MAX_WAIT_MS = 60_000
 MAX_CHUNKS = 10_000
 POLICIES: dict[str, list[tuple[str, str]]] = {
     "public": [("cache-control", "public, max-age=60")],
-    "brief": [("cache-control", "public, max-age=1")],
+    "brief": [("cache-control", "public, max-age=1, stale-if-error=60, stale-while-revalidate=60")],
     "vary": [("cache-control", "public, max-age=60"), ("vary", "accept-language")],
     "private": [("cache-control", "private, no-store")],
     "unmarked": [],

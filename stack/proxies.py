@@ -14,6 +14,7 @@ CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
 PREFIXES, UNDERSCORES = "reserved prefixes", "names with underscores"
 CLIENT_LIMIT, SILENCE = "a limit for each client", "a limit of silence within a reply"
 READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for one byte too many without a length"
+NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandard"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -30,6 +31,8 @@ DUTIES = {
     SILENCE: "test_a_reply_that_falls_silent_is_ended",
     READS_ON: "test_a_client_that_sends_everything_first_reads_413",
     EXACT_LIMIT: "test_one_byte_over_the_limit_is_refused_without_a_length",
+    NO_TRANSFORM: "test_no_transform_is_not_compressed",
+    NEW_CODING: "test_a_newer_coding_than_gzip_is_offered",
 }
 
 
@@ -46,6 +49,8 @@ BY_NAME = ("nginx", "apache", "traefik")
 
 # The duties that a proxy lacks.
 LACKS = {
+    ("nginx", NO_TRANSFORM): Lack("no option reads it; an application adds `Content-Encoding: identity`"),
+    ("nginx", NEW_CODING): Lack("the standard build has neither", "github.com/google/ngx_brotli"),
     ("caddy", RATE_LIMIT): Lack(
         "the standard build has none", "github.com/mholt/caddy-ratelimit", "xcaddy build --with {plugin}"
     ),
@@ -64,7 +69,9 @@ LACKS = {
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
     ("traefik", READS_ON): Lack("closes with a reset while the client still sends; `Expect: 100-continue` avoids that"),
+    ("traefik", NO_TRANSFORM): Lack("no option reads it; an application adds `Content-Encoding: identity`"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
+    ("haproxy", NEW_CODING): Lack("knows gzip and deflate only"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("caddy", CLIENT_LIMIT): Lack("the standard build has none; memory holds what all open files can take"),
     ("apache", CLIENT_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),

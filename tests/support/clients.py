@@ -111,10 +111,10 @@ class Clients(ABC):
         return ssl.create_default_context(cafile=str(self.ca))
 
     @contextmanager
-    def socket(self, proxy: str) -> Iterator[ssl.SSLSocket]:
-        """A raw TLS connection to a proxy, for requests that no client library sends."""
+    def socket(self, proxy: str, context: ssl.SSLContext | None = None) -> Iterator[ssl.SSLSocket]:
+        """A raw TLS connection to a proxy, for requests that no client library sends. `context` may offer HTTP/2."""
         with socket.create_connection(("127.0.0.1", self.https_port(proxy)), timeout=10) as plain:
-            with self.tls().wrap_socket(plain, server_hostname=SITE) as secure:
+            with (context or self.tls()).wrap_socket(plain, server_hostname=SITE) as secure:
                 yield secure
 
     @contextmanager
