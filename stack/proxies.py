@@ -11,6 +11,7 @@ from typing import NamedTuple
 from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
+TWO_TRIES = "two tries with idle connections"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -21,6 +22,7 @@ DUTIES = {
     "request id": "test_the_reply_and_the_app_have_the_same_request_id",
     RATE_LIMIT: "test_a_client_gets_its_rate_and_no_more",
     CACHE: "test_a_public_page_is_made_once",
+    TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
 }
 
 
@@ -32,6 +34,9 @@ class Lack(NamedTuple):
     build: str = ""
 
 
+# Go's net/http, transport.go: shouldRetryRequest, which no option changes.
+_GO_TRIES = "Go also sends a GET or HEAD again for each idle connection that closes without an answer"
+
 # The duties that a proxy lacks.
 LACKS = {
     ("caddy", RATE_LIMIT): Lack(
@@ -40,6 +45,7 @@ LACKS = {
     ("caddy", CACHE): Lack(
         "the standard build has none", "github.com/caddyserver/cache-handler", "xcaddy build --with {plugin}"
     ),
+    ("caddy", TWO_TRIES): Lack(_GO_TRIES),
     ("apache", "HTTP/3"): Lack("Apache httpd has none"),
     ("apache", RATE_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),
     ("apache", CACHE): Lack("has mod_cache, which is not configured in this stack"),
@@ -47,6 +53,7 @@ LACKS = {
     ("traefik", "a time for the head"): Lack("counts the whole request, body included: 60 s"),
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
+    ("traefik", TWO_TRIES): Lack(_GO_TRIES),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
