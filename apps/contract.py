@@ -71,6 +71,11 @@ JSON = {"content-type": "application/json"}
 MEGABYTE = bytes(range(256)) * 4096
 
 
+# Bytes of a request line, of one header, and of a reply's head; the number of headers that a client may send. Every proxy and
+# every server takes these. What is larger, a proxy refuses: `REFUSALS` in stack/proxies.py.
+LINE, HEADER, HEADERS, REPLY_HEAD = 16_000, 16_000, 80, 15_000
+
+
 def _to_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
@@ -130,6 +135,7 @@ _TOKEN = {
 }
 _LINES = [{"article": "a", "pieces": 2, "cents": 3}, {"article": "b", "pieces": 1, "cents": 8}]
 _LINE = "each must have an article, and whole numbers of pieces and cents"
+_LONG = "/request?" + "q" * (LINE - len("GET /request? HTTP/1.1"))
 _PAGE = ["for", "language", "pid", "serial"]
 # A cookie makes every cache pass the request on, so the application answers.
 _PERSONAL = {"cookie": "a=b"}
@@ -183,6 +189,16 @@ CHECKS = (
         "the application sees a header", "GET", "/request",
         200, {"x-probe": "a, b"}, body=_expect_header("x-probe", "a, b"),
     ),
+    Check("a long request line", "GET", _LONG, body=_expect_fields(query=_LONG.partition("?")[2])),
+    Check(
+        "a large header", "GET", "/request",
+        200, {"x-large": "h" * HEADER}, body=_expect_header("x-large", "h" * HEADER),
+    ),
+    Check(
+        "many headers", "GET", "/request",
+        200, {f"x-many-{number}": "m" for number in range(HEADERS)}, body=_expect_header(f"x-many-{HEADERS - 1}", "m"),
+    ),
+    Check("a large reply head", "GET", f"/head/{REPLY_HEAD}", headers={"x-large": "h" * REPLY_HEAD}, body=b"a large head\n"),
     Check("the application is spoken to in HTTP/1.1", "GET", "/request", body=_expect_fields(http_version="1.1")),
     Check(
         "echo", "POST", "/echo", 200, {"content-type": "x/y"}, b"\x00\xff\r\n",
