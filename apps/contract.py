@@ -72,8 +72,9 @@ MEGABYTE = bytes(range(256)) * 4096
 
 
 # Bytes of a request line, of one header, and of a reply's head; the number of headers that a client may send. Every proxy and
-# every server takes these. What is larger, a proxy refuses: `REFUSALS` in stack/proxies.py.
-LINE, HEADER, HEADERS, REPLY_HEAD = 16_000, 16_000, 80, 15_000
+# every server takes these. A proxy refuses what is larger: `TOO_LARGE` in tests/test_proxies.py. Daphne takes 16384 bytes of
+# headers in all, with those that the proxy adds.
+LINE, HEADER, HEADERS, REPLY_HEAD = 16_000, 15_000, 80, 15_000
 
 
 def _to_json(value: object) -> bytes:

@@ -18,6 +18,6 @@ set -eu
 exec gunicorn --worker-class sync --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --graceful-timeout "$GRACE" --timeout 30 \
   --worker-tmp-dir /dev/shm --no-control-socket \
-  --limit-request-line 0 --limit-request-field_size 0 --limit-request-fields 200 \
+  --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" \
   "apps.wsgi.$APP:app"
