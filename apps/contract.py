@@ -190,11 +190,6 @@ CHECKS = (
         "the application sees a header", "GET", "/request",
         200, {"x-probe": "a, b"}, body=_expect_header("x-probe", "a, b"),
     ),
-    Check("a long request line", "GET", _LONG, body=_expect_fields(query=_LONG.partition("?")[2])),
-    Check(
-        "a large header", "GET", "/request",
-        200, {"x-large": "h" * HEADER}, body=_expect_header("x-large", "h" * HEADER),
-    ),
     Check(
         "many headers", "GET", "/request",
         200, {f"x-many-{number}": "m" for number in range(HEADERS)}, body=_expect_header(f"x-many-{HEADERS - 1}", "m"),
@@ -244,6 +239,15 @@ CHECKS = (
             200, _PERSONAL, headers={**JSON, "cache-control": policy}, body=_expect_page,
         )
         for kind, policy in (("public", "public, max-age=60"), ("private", "private, no-store"))
+    ),
+)  # fmt: skip
+
+# No part of CHECKS, because the tests' client cannot send such a head over HTTP/3.
+LARGE = (
+    Check("a long request line", "GET", _LONG, body=_expect_fields(query=_LONG.partition("?")[2])),
+    Check(
+        "a large header", "GET", "/request",
+        200, {"x-large": "h" * HEADER}, body=_expect_header("x-large", "h" * HEADER),
     ),
 )  # fmt: skip
 

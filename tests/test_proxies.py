@@ -258,7 +258,7 @@ def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, par
 
 
 def test_too_many_headers_are_refused(stack: StackUnderTest, proxy: str) -> None:
-    headers = "".join(f"X-Many-{number}: m\r\n" for number in range(100))
+    headers = "".join(f"X-Many-{number}: m\r\n" for number in range(95))
     head = f"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
     # Caddy and Traefik do not count headers. There, granian refuses them.
     assert int(stack.raw(proxy, head.encode()).split()[1]) == (400 if proxy == "apache" else 431)

@@ -41,6 +41,11 @@ def test_every_application_keeps_the_contract(served: StackUnderTest, proxy: str
     assert expected - faults.keys() == set(), "upstream has mended these: take them out of contract.DIFFERENCES"
 
 
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_every_server_takes_the_largest_head(served: StackUnderTest, proxy: str, version: str) -> None:
+    assert contract.verify(served.sender(proxy, version), contract.LARGE) == {}
+
+
 def test_the_right_server_answers(served: StackUnderTest, proxy: str, version: str) -> None:
     seen = served.get(proxy, "/process", version).json()
     assert (seen["server"], seen["interface"], seen["app"]) == served.serving

@@ -25,10 +25,10 @@ counts: Counter[str] = Counter()
 
 def read_head(stream: BinaryIO) -> tuple[str, str, dict[str, str]]:
     """The method, the path and the headers of the next request; OSError where the client has closed."""
-    line = stream.readline().decode("latin-1")
-    if not line:
+    request_line = stream.readline().decode("latin-1")
+    if not request_line:
         raise OSError("closed")
-    method, path, _ = line.split()
+    method, path, _ = request_line.split()
     headers = {}
     while line := stream.readline().strip():
         name, _, value = line.decode("latin-1").partition(":")
