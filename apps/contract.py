@@ -2,8 +2,7 @@
 
 `CHECKS` is the contract. `verify` sends every check through any client and names the checks that fail.
 
-`DIFFERENCES` are the exceptions: bugs and limits of a server, each with its reason and a reference to upstream. Each
-difference must really occur. When a new release mends one, a test fails, and the difference is deleted.
+The exceptions are in named_differences.py.
 Checked by: test_every_application_keeps_the_contract
 """
 
@@ -46,29 +45,17 @@ class Check(NamedTuple):
         return (body[at : at + 65536] for at in range(0, len(body), 65536))
 
 
-class Difference(NamedTuple):
-    """A duty that a server cannot fulfil, and why.
-
-    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`, `PROCESS_POOL`). `proxy`, `http` and `apps` limit
-    the difference to one proxy, one HTTP version of the client, and some applications. Empty values limit nothing.
-    `source` is upstream's issue, or the place in upstream's code.
-    """
-
-    server: str
-    interface: str
-    what: str
-    reason: str
-    source: str
-    proxy: str = ""
-    http: str = ""
-    apps: tuple[str, ...] = ()
-
-
 Send = Callable[[Check], Answer]
 
 TEXT = {"content-type": "text/plain; charset=utf-8"}
 JSON = {"content-type": "application/json"}
 MEGABYTE = bytes(range(256)) * 4096
+
+
+# Bytes of a request line, of one header, and of a reply's head; the number of headers that a client may send. Every proxy and
+# every server takes these. A proxy refuses what is larger: `TOO_LARGE` in tests/test_proxies.py. Daphne takes 16384 bytes of
+# headers in all, with those that the proxy adds.
+LINE, HEADER, HEADERS, REPLY_HEAD = 16_000, 15_000, 80, 15_000
 
 
 def _to_json(value: object) -> bytes:
@@ -143,6 +130,7 @@ _TOKEN = {
 }
 _LINES = [{"article": "a", "pieces": 2, "cents": 3}, {"article": "b", "pieces": 1, "cents": 8}]
 _LINE = "each must have an article, and whole numbers of pieces and cents"
+_LONG = "/request?" + "q" * (LINE - len("GET /request? HTTP/1.1"))
 _PAGE = ["for", "language", "pid", "serial"]
 # A cookie makes every cache pass the request on, so the application answers.
 _PERSONAL = {"cookie": "a=b"}
@@ -203,6 +191,11 @@ CHECKS = (
         )
         for value in ("Basic YW5hOmEgcGFzc3dvcmQ=", "Bearer a.b-c_d")
     ),
+    Check(
+        "many headers", "GET", "/request",
+        200, {f"x-many-{number}": "m" for number in range(HEADERS)}, body=_expect_header(f"x-many-{HEADERS - 1}", "m"),
+    ),
+    Check("a large reply head", "GET", f"/head/{REPLY_HEAD}", headers={"x-large": "h" * REPLY_HEAD}, body=b"a large head\n"),
     Check("the application is spoken to in HTTP/1.1", "GET", "/request", body=_expect_fields(http_version="1.1")),
     Check(
         "echo", "POST", "/echo", 200, {"content-type": "x/y"}, b"\x00\xff\r\n",
@@ -255,6 +248,15 @@ CHECKS = (
     ),
 )  # fmt: skip
 
+# No part of CHECKS, because the tests' client cannot send such a head over HTTP/3.
+LARGE = (
+    Check("a long request line", "GET", _LONG, body=_expect_fields(query=_LONG.partition("?")[2])),
+    Check(
+        "a large header", "GET", "/request",
+        200, {"x-large": "h" * HEADER}, body=_expect_header("x-large", "h" * HEADER),
+    ),
+)  # fmt: skip
+
 # The proxies show this page to few clients, so it is no part of CHECKS.
 GUARDED = (
     Check("the admin area", "GET", "/admin/x", headers={**TEXT, "cache-control": "no-store"}, body=b"the admin area\n"),
@@ -262,91 +264,6 @@ GUARDED = (
 
 # A framework answers such a request with a page of its own, and a plain application without a server does not answer.
 FAILS_BEFORE = Check("an error before the reply", "GET", "/fail/before", 500, body=_expect_anything)
-
-GRACEFUL_STOP = "graceful stop"
-PROCESS_POOL = "processes of the application's own"
-LOG_LINES = "log lines as printed"
-# Promises of tests/test_bodies_servers.py.
-FAILS_IN_BODY = "an error in the reply is no complete reply"
-BROKEN_CHUNKS = "a broken upload in chunks is an error"
-HEADER_BYTES = "a header keeps the bytes that are not ASCII"
-
-_EMPTY = "it answers 500 (UnexpectedMessageError) when a WSGI application returns no piece of a body"
-_SUPERVISOR = "with two workers or more, the first worker that finishes ends the other workers and their requests"
-_DAPHNE_STOP = "SIGTERM cancels every request in flight; Daphne has no graceful stop"
-_DAPHNE_SOURCE = "daphne 4.2.3, server.py: kill_all_applications runs before the reactor stops"
-_DAEMONIC = "its workers are daemonic processes, which may start no process (multiprocessing)"
-_NO_END = "it ends the input of a WSGI application without an error, and a chunked body has no length to compare"
-_HELD_BACK = "tornado.wsgi.WSGIContainer collects the whole reply, and then sends it with a Content-Length"
-_HELD_BACK_SOURCE = "tornado 6.6.1, wsgi.py: handle_request joins the pieces"
-
-DIFFERENCES = (
-    # An application may return one empty piece (Django) or no piece (the others) where there is no body.
-    Difference("hypercorn", "wsgi", "an empty stream", _EMPTY, "pgjones/hypercorn#331"),
-    *(
-        Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331", apps=("bare", "bottle", "flask"))
-        for check in ("HEAD has the headers and no body", "HEAD of a 404", "status 204", "status 304")
-    ),
-    *(
-        Difference("hypercorn", "wsgi", check, _EMPTY, "pgjones/hypercorn#331", apps=("bottle",))
-        for check in ("echo of nothing", "no bytes")
-    ),
-    Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
-    Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
-    Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
-    *(
-        Difference("hypercorn", interface, PROCESS_POOL, _DAEMONIC, "hypercorn 0.18.0, run.py: daemon = True")
-        for interface in ("asgi", "wsgi")
-    ),
-    Difference(
-        "mod_wsgi", "wsgi", LOG_LINES,
-        "Apache writes what an application prints into its own log: time and process stand before each line, and bytes "
-        "outside ASCII are escaped",
-        "Apache httpd, server/log.c: ap_escape_errorlog_item",
-    ),
-    Difference("granian", "wsgi", BROKEN_CHUNKS, _NO_END, "granian 2.8.7, measured; no upstream issue known"),
-    Difference("hypercorn", "wsgi", BROKEN_CHUNKS, _NO_END, "hypercorn 0.18.0, app_wrappers.py: handle_http"),
-    Difference(
-        "granian", "wsgi", FAILS_IN_BODY,
-        "it ends a reply as if it were complete when the application raises", "granian 2.8.7, measured; no upstream issue known",
-    ),
-    Difference(
-        "mod_wsgi", "wsgi", FAILS_IN_BODY,
-        "Apache ends a reply of the daemon as if it were complete when the application raises",
-        "mod_wsgi 6.1.1, measured; no upstream issue known",
-    ),
-    Difference(
-        "granian", "wsgi", HEADER_BYTES,
-        "the application gets an empty value", "granian 2.8.7, measured; no upstream issue known",
-    ),
-    Difference(
-        "wsgiref", "wsgi", FAILS_IN_BODY,
-        "it speaks HTTP/1.0, where the end of the connection is the end of a reply",
-        "docs.python.org/3/library/wsgiref.html",
-    ),
-    Difference("tornado", "wsgi", "stream", _HELD_BACK, _HELD_BACK_SOURCE),
-    Difference("tornado", "wsgi", "server-sent events", _HELD_BACK, _HELD_BACK_SOURCE),
-    Difference(
-        "wsgiref", "wsgi", "upload of 1 MB in chunks",
-        "it does not decode a chunked body: the client gets 411, or 502 while the body is still arriving. NGINX sends "
-        "a length instead, and Caddy does so for clients of HTTP/2 and 3",
-        "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy", "1.1",
-    ),
-)  # fmt: skip
-
-
-def differences(
-    server: str, interface: str, proxy: str = "", http: str = "", app: str = "bare"
-) -> dict[str, Difference]:
-    """The named differences of a server with one application, behind one proxy, over one HTTP version, by `what`."""
-    return {
-        difference.what: difference
-        for difference in DIFFERENCES
-        if (difference.server, difference.interface) == (server, interface)
-        and difference.proxy in ("", proxy)
-        and difference.http in ("", http)
-        and (not difference.apps or app in difference.apps)
-    }
 
 
 def find_fault(check: Check, answer: Answer) -> str:

@@ -24,6 +24,7 @@ TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 
 MAX_BYTES = 64 * 2**20
+MAX_HEAD = 65536
 MAX_ROUNDS = 10_000_000
 MAX_WAIT_MS = 60_000
 MAX_CHUNKS = 10_000
@@ -226,6 +227,14 @@ def send_bytes(request: Request) -> Reply:
     return Reply(200, [("content-type", "application/octet-stream"), ("content-length", str(count))], body)
 
 
+def send_head(request: Request) -> Reply:
+    """A reply whose header `x-large` has `value` bytes."""
+    count = parse_number(request.value, MAX_HEAD)
+    if count is None:
+        return reply_json(422, {"detail": f"the number of bytes must be 0 to {MAX_HEAD}"})
+    return reply_text(200, "a large head\n", ("x-large", "h" * count))
+
+
 def burn(request: Request) -> Reply:
     """CPU work in Python: `value` rounds of SHA-256, each over the previous digest."""
     rounds = parse_number(request.value, MAX_ROUNDS)
@@ -327,6 +336,7 @@ ROUTES = (
     Route("/upload", upload, ("POST", "PUT")),
     Route("/keep/{value}", keep, ("POST",)),
     Route("/bytes/{value}", send_bytes),
+    Route("/head/{value}", send_head),
     Route("/burn/{value}", burn),
     Route("/wait/{value}", wait),
     Route("/stream/{value}", stream, ("GET", "POST")),

@@ -15,6 +15,7 @@ PREFIXES, UNDERSCORES = "reserved prefixes", "names with underscores"
 CLIENT_LIMIT, SILENCE = "a limit for each client", "a limit of silence within a reply"
 READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for one byte too many without a length"
 NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandard"
+TWO_TRIES = "two tries with idle connections"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -33,6 +34,7 @@ DUTIES = {
     EXACT_LIMIT: "test_one_byte_over_the_limit_is_refused_without_a_length",
     NO_TRANSFORM: "test_no_transform_is_not_compressed",
     NEW_CODING: "test_a_newer_coding_than_gzip_is_offered",
+    TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
 }
 
 
@@ -46,6 +48,8 @@ class Lack(NamedTuple):
 
 # Removes a header by its whole name only: proxy_set_header, RequestHeader, customRequestHeaders.
 BY_NAME = ("nginx", "apache", "traefik")
+# Go's net/http, transport.go: shouldRetryRequest, which no option changes.
+_GO_TRIES = "Go also sends a GET or HEAD again for each idle connection that closes without an answer"
 
 # The duties that a proxy lacks.
 LACKS = {
@@ -61,6 +65,7 @@ LACKS = {
     ("apache", EXACT_LIMIT): Lack(
         "lets up to 64 kB more pass and then answers 500: no module limits a body that passes on"
     ),
+    ("caddy", TWO_TRIES): Lack(_GO_TRIES),
     ("apache", "HTTP/3"): Lack("Apache httpd has none"),
     ("apache", RATE_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),
     ("apache", CACHE): Lack("has mod_cache, which is not configured in this stack"),
@@ -70,6 +75,7 @@ LACKS = {
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
     ("traefik", READS_ON): Lack("closes with a reset while the client still sends; `Expect: 100-continue` avoids that"),
     ("traefik", NO_TRANSFORM): Lack("no option reads it; an application adds `Content-Encoding: identity`"),
+    ("traefik", TWO_TRIES): Lack(_GO_TRIES),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", NEW_CODING): Lack("knows gzip and deflate only"),
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),

@@ -7,7 +7,7 @@ import socket
 import struct
 import uuid
 
-from apps import contract
+from apps import contract, named_differences
 from stack.waiting import wait_until
 from tests.support.clients import SITE
 from tests.support.engine import address_in, read_logs
@@ -44,7 +44,7 @@ def read_kept(stack: StackUnderTest, run: str) -> set[str]:
 def assert_named(stack: StackUnderTest, promise: str, is_kept: bool, evidence: object) -> None:
     """The server keeps the promise, or it has a named difference and breaks the promise."""
     assert stack.serving
-    named = contract.differences(*stack.serving[:2]).get(promise)
+    named = named_differences.differences(*stack.serving[:2]).get(promise)
     assert is_kept == (named is None), (named.reason if named else promise, evidence)
 
 
@@ -68,7 +68,7 @@ def test_a_broken_upload_is_an_error(served: StackUnderTest) -> None:
     assert wait_until(lambda: "complete" in read_kept(served, run), 5)
     kept = read_kept(served, run) - {"complete"}
     assert {name for name in kept if not name.startswith("chunk")} == set()
-    assert_named(served, contract.BROKEN_CHUNKS, not kept, kept)
+    assert_named(served, named_differences.BROKEN_CHUNKS, not kept, kept)
 
 
 def test_an_early_answer_arrives(served: StackUnderTest, proxy: str) -> None:
@@ -99,7 +99,7 @@ def test_an_error_of_the_application_is_no_complete_reply(served: StackUnderTest
     finally:
         connection.close()
     is_kept = outcome in ("incomplete", "no reply") or (isinstance(outcome, tuple) and outcome[0] in (500, 502))
-    assert_named(served, contract.FAILS_IN_BODY, is_kept, outcome)
+    assert_named(served, named_differences.FAILS_IN_BODY, is_kept, outcome)
 
 
 def test_a_header_keeps_its_bytes(served: StackUnderTest) -> None:
@@ -107,4 +107,4 @@ def test_a_header_keeps_its_bytes(served: StackUnderTest) -> None:
     answer = ask(served, f"GET /request {HEAD}X-Latin: caf\xe9\r\nX-Utf: caf\xc3\xa9\r\n\r\n".encode("latin-1"))
     headers = json.loads(answer[answer.index(b"{") : answer.rindex(b"}") + 1])["headers"]
     seen = headers.get("x-latin"), headers.get("x-utf")
-    assert_named(served, contract.HEADER_BYTES, seen == ("caf\xe9", "caf\xc3\xa9"), seen)
+    assert_named(served, named_differences.HEADER_BYTES, seen == ("caf\xe9", "caf\xc3\xa9"), seen)

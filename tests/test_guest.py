@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps import contract, serve
+from apps import named_differences, serve
 from stack import ROOT
 from stack.build import build
 from stack.compose import LABEL, Compose
@@ -125,7 +125,7 @@ def test_every_asgi_server_runs_the_lifespan(guests: Guests, pair: tuple[str, st
 
 def test_an_application_can_start_processes(guests: Guests, pair: tuple[str, str]) -> None:
     answer = guests.ask(pair)["pool"]
-    if named := contract.differences(*pair).get(contract.PROCESS_POOL):
+    if named := named_differences.differences(*pair).get(named_differences.PROCESS_POOL):
         assert answer != "1024", f"upstream has mended this, take the difference out: {named.reason}"
     else:
         assert answer == "1024"
@@ -135,7 +135,7 @@ def test_an_application_logs_the_same_bytes_on_every_server(guests: Guests, pair
     guests.ask(pair)
     lines = wait_until(lambda: [line for line in read_logs(guests.containers[pair]).splitlines() if "guest:" in line])
     assert lines
-    if named := contract.differences(*pair).get(contract.LOG_LINES):
+    if named := named_differences.differences(*pair).get(named_differences.LOG_LINES):
         assert LOG_LINE not in lines, f"upstream has mended this, take the difference out: {named.reason}"
     else:
         assert lines[0] == LOG_LINE

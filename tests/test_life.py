@@ -22,7 +22,7 @@ pytestmark = pytest.mark.full
 # the first request of a client's connection. A connection that had an answer before is closed without an answer, so
 # that the client asks again.
 CLOSES = {"apache": {"502", "ConnectionError"}, "haproxy": {"502", "ConnectionError"}}
-LOSES_GETS = {"apache"}  # it sends no request again, not even a GET
+LOSES_GETS = {"apache", "traefik"}  # they send no request again on a new connection, not even a GET
 # What a client meets where the app has no address, if other than 502 or 503.
 AWAY = {"apache": "500"}
 # Seconds for the requests in flight at a swap. gunicorn takes all of them, because the proxies' connections stay open.

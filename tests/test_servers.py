@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.asyncio.client import connect
 
-from apps import contract, serve
+from apps import contract, named_differences, serve
 from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.clients import SITE
@@ -34,11 +34,16 @@ SPOOFED = {
 def test_every_application_keeps_the_contract(served: StackUnderTest, proxy: str, version: str) -> None:
     assert served.serving
     server, interface, app = served.serving
-    named = contract.differences(server, interface, proxy, version, app)
+    named = named_differences.differences(server, interface, proxy, version, app)
     faults = contract.verify(served.sender(proxy, version))
     expected = set(named) & {check.name for check in contract.CHECKS}
     assert faults.keys() - expected == set(), {name: faults[name] for name in faults.keys() - expected}
-    assert expected - faults.keys() == set(), "upstream has mended these: take them out of contract.DIFFERENCES"
+    assert expected - faults.keys() == set(), "upstream has mended these: take them out of the named differences"
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_every_server_takes_the_largest_head(served: StackUnderTest, proxy: str, version: str) -> None:
+    assert contract.verify(served.sender(proxy, version), contract.LARGE) == {}
 
 
 def test_the_right_server_answers(served: StackUnderTest, proxy: str, version: str) -> None:
@@ -113,7 +118,7 @@ async def echo(url: str, context: ssl.SSLContext) -> None:
 
 
 # Servers that send nothing of a reply before its end.
-HELD_BACK = [pair for pair in serve.pairs() if "stream" in contract.differences(*pair)]
+HELD_BACK = [pair for pair in serve.pairs() if "stream" in named_differences.differences(*pair)]
 
 
 STREAM = "/stream/20?pause=100"  # 20 chunks in two seconds
@@ -147,7 +152,7 @@ def test_sigterm_lets_the_request_in_flight_finish(stoppable: tuple[StackUnderTe
         end.result(timeout=40)
     finished = received == CHUNKS
     assert not finished or lasted > 1, "the stream was over before the stop: nothing was in flight"
-    named = contract.differences(server, interface).get(contract.GRACEFUL_STOP)
+    named = named_differences.differences(server, interface).get(named_differences.GRACEFUL_STOP)
     if named:
         assert not finished, f"upstream has mended this, take the difference out: {named.reason}"
     else:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps import contract
+from apps import named_differences
 from tests.support.stack import StackUnderTest
 
 PIECES, PAUSE = 4, 0.1  # seconds between two pieces
@@ -41,8 +41,8 @@ def test_a_stream_arrives_piece_by_piece(served: StackUnderTest, proxy: str) -> 
     # The hardest case: a POST whose reply is compressed text. The application does nothing for it.
     assert served.serving
     moments = list(arrivals(served, proxy, "POST", "stream", "gzip"))
-    if "stream" in contract.differences(*served.serving[:2]):
-        assert moments[-1] - moments[0] < PAUSE, "upstream has mended this: take it out of contract.DIFFERENCES"
+    if "stream" in named_differences.differences(*served.serving[:2]):
+        assert moments[-1] - moments[0] < PAUSE, "upstream has mended this: take it out of the named differences"
         return
     assert len(moments) >= PIECES - 1, "the pieces came together"
     assert min(delays(moments)) < AT_ONCE, moments

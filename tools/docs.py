@@ -8,7 +8,7 @@ import re
 import shutil
 from typing import Any
 
-from apps import contract, serve
+from apps import named_differences, serve
 from stack import ROOT, Problem, proxies
 from tools.claims import page
 from tools.markdown import table
@@ -37,7 +37,9 @@ def servers() -> str:
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
             facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
-            differences = sum((item.server, item.interface) == (server, interface) for item in contract.DIFFERENCES)
+            differences = sum(
+                (item.server, item.interface) == (server, interface) for item in named_differences.DIFFERENCES
+            )
             script = f"[`{server}`](apps/servers/{interface}/{server}.sh)"
             costs = measured.get("costs", {}).get(f"{server} {interface}", ["–"])
             more = [" · ".join(costs)] if measured else []
@@ -67,7 +69,7 @@ def bench() -> str:
 def differences() -> str:
     """A row for each named difference."""
     rows = []
-    for item in contract.DIFFERENCES:
+    for item in named_differences.DIFFERENCES:
         limits = (", ".join(item.apps), item.proxy, item.http and f"HTTP/{item.http}")
         where = " ".join(filter(None, limits)) or "everywhere"
         rows.append([item.server, item.interface, item.what, where, item.reason, item.source])

@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 
-from apps import contract
+from apps import contract, named_differences
 from loadtests.run.plan import Block
 from loadtests.run.testbed import OWN_ANSWER, Testbed
 from loadtests.window import DIRECT, NO_SERVER, STOCK
@@ -45,7 +45,7 @@ class ContractChecks:
             faults = contract.verify(self.make_client(route, OWN_ANSWER), GREETING)
         else:
             checks = GREETING if route.endswith(STOCK) else contract.CHECKS
-            named = contract.differences(block.server, block.interface, route, "1.1", block.app)
+            named = named_differences.differences(block.server, block.interface, route, "1.1", block.app)
             all_faults = contract.verify(self.make_client(route), checks)
             faults = {name: fault for name, fault in all_faults.items() if name not in named}
         return (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps import contract
+from apps import contract, named_differences
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.server_scripts import find_servers
 from tests.claims.support.server_starter import APPS, EXAMPLES, SingleServers
@@ -32,7 +32,7 @@ def test_every_wsgi_server_keeps_the_contract_but_for_what_is_named(servers: Sin
     for server in find_servers("wsgi"):
         with servers.serving(server, "wsgi") as single:
             faults = contract.verify(single.send)
-        named = set(contract.differences(server, "wsgi", "caddy", "1.1")) & names
+        named = set(named_differences.differences(server, "wsgi", "caddy", "1.1")) & names
         assert set(faults) == named, faults
         finding.setdefault("faults", {})[server] = faults
 

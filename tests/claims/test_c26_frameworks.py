@@ -109,7 +109,7 @@ def test_a_framework_answers_alike_on_every_server(
     server, interface, app = cell
     faults, named = check_cell(stack, *cell), list_named_differences(*cell)
     assert faults.keys() - named == set(), faults
-    assert named - faults.keys() == set(), "upstream has mended these: take them out of contract.DIFFERENCES"
+    assert named - faults.keys() == set(), "upstream has mended these: take them out of named_differences.DIFFERENCES"
     finding.setdefault("matrix", {}).setdefault(app, {})[f"{server} {interface}"] = sorted(faults)
 
 

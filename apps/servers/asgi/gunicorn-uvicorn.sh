@@ -12,5 +12,6 @@ set -eu
 exec gunicorn --worker-class uvicorn_worker.UvicornWorker --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \
   --worker-tmp-dir /dev/shm --no-control-socket \
+  --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
   "apps.asgi.$APP:app"

@@ -20,6 +20,9 @@
 # --forwarder-headers
 #   The headers with an underscore that such a peer may set. Default: SCRIPT_NAME,PATH_INFO. Here: none.
 #   (!) Otherwise a client that gets `SCRIPT_NAME: /x` past a proxy reaches /admin/ as /x/admin/.
+# --limit-request-line, --limit-request-field_size, --limit-request-fields
+#   The size of the request line (0: no limit) and of one header in bytes, and the number of headers.
+#   Defaults: 4094, 8190, 100. The proxies limit the head. (!) A lower limit than theirs is answered here, with 414 or 431.
 # The access log stays off, which is the default. The proxies write one.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
 #   test_sigterm_lets_the_request_in_flight_finish,
@@ -29,5 +32,6 @@ set -eu
 exec gunicorn --worker-class asgi --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \
   --worker-tmp-dir /dev/shm --no-control-socket \
+  --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
   "apps.asgi.$APP:app"

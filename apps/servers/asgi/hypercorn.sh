@@ -3,6 +3,8 @@
 # Workers: processes on one shared socket
 # Docs: https://hypercorn.readthedocs.io/en/latest/how_to_guides/configuring.html
 #
+# --config
+#   Settings without a flag: ../hypercorn.toml
 # --backlog
 #   Connections that may wait until a worker accepts them. Default: 100.
 #   (!) In a longer burst the kernel drops the next connection attempt, and the client repeats it after a second.
@@ -29,6 +31,6 @@
 #   test_one_hypercorn_worker_does_let_the_request_finish,
 #   test_an_upgrade_to_h2c_never_reaches_the_app
 set -eu
-exec hypercorn --bind 0.0.0.0:8000 --workers "$WORKERS" \
+exec hypercorn --config /srv/apps/servers/hypercorn.toml --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --backlog 1024 --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --websocket-ping-interval 20 \
   "asgi:apps.asgi.$APP:app"

@@ -6,7 +6,7 @@
 # --timeout
 #   Replaces a worker that is silent for this many seconds. Default: 30.
 #   (!) A sync worker is silent during a request, so this is the longest time that a request may take.
-# --graceful-timeout, --worker-tmp-dir, --no-control-socket, --forwarded-allow-ips, --forwarder-headers:
+# --graceful-timeout, --worker-tmp-dir, --no-control-socket, --forwarded-allow-ips, --forwarder-headers, --limit-request-*:
 #   see ../asgi/gunicorn.sh
 #
 # (!) A slow client occupies a worker. Run this worker class only behind a proxy that buffers requests.
@@ -18,5 +18,6 @@ set -eu
 exec gunicorn --worker-class sync --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --graceful-timeout "$GRACE" --timeout 30 \
   --worker-tmp-dir /dev/shm --no-control-socket \
+  --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
   "apps.wsgi.$APP:app"

@@ -8,7 +8,8 @@
 # --timeout
 #   Replaces a worker that is silent for this many seconds. Default: 30.
 #   (!) It does not find a stuck thread, because the worker itself still answers. Set time limits in the application.
-# --keep-alive, --graceful-timeout, --worker-tmp-dir, --no-control-socket, --forwarded-allow-ips, --forwarder-headers:
+# --keep-alive, --graceful-timeout, --worker-tmp-dir, --no-control-socket, --forwarded-allow-ips, --forwarder-headers,
+# --limit-request-*:
 #   see ../asgi/gunicorn.sh
 #
 # (!) Gunicorn never sets REMOTE_ADDR from a proxy's header. apps/gateway.py does it.
@@ -20,5 +21,6 @@ set -eu
 exec gunicorn --worker-class gthread --bind 0.0.0.0:8000 --workers "$WORKERS" --threads "$THREADS" \
   --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --timeout 30 \
   --worker-tmp-dir /dev/shm --no-control-socket \
+  --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
   "apps.wsgi.$APP:app"

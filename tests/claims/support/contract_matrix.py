@@ -4,7 +4,7 @@ import asyncio
 
 from websockets.exceptions import WebSocketException
 
-from apps import contract, serve
+from apps import contract, named_differences, serve
 from tests.support.clients import SITE
 from tests.support.stack import StackUnderTest
 from tests.test_servers import echo
@@ -35,4 +35,4 @@ def find_websocket_fault(stack: StackUnderTest, proxy: str) -> str:
 def list_named_differences(server: str, interface: str, app: str) -> set[str]:
     """The checks that must differ in a cell. No other check may differ."""
     checks = {check.name for check in contract.CHECKS}
-    return set(contract.differences(server, interface, PROXY, VERSION, app)) & checks
+    return set(named_differences.differences(server, interface, PROXY, VERSION, app)) & checks

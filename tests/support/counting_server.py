@@ -1,0 +1,98 @@
+"""A server that counts the requests that reach it and answers most of them badly. It runs in a container as the app.
+
+The first part of the path names the fault, and the rest makes the path unique:
+
+    /close      reads the request and closes without an answer
+    /reset      the same, with a reset
+    /half       closes within the status line
+    /early      closes before it reads the body
+    /status/N   answers with the status N and closes
+    /hold       answers after 300 ms and keeps the connection
+
+Port 8001 answers every request with the counts: a JSON object of paths. Standard library only.
+"""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from typing import BinaryIO
+
+counts: Counter[str] = Counter()
+
+
+def read_head(stream: BinaryIO) -> tuple[str, str, dict[str, str]]:
+    """The method, the path and the headers of the next request; OSError where the client has closed."""
+    request_line = stream.readline().decode("latin-1")
+    if not request_line:
+        raise OSError("closed")
+    method, path, _ = request_line.split()
+    headers = {}
+    while line := stream.readline().strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    return method, path, headers
+
+
+def read_body(stream: BinaryIO, headers: dict[str, str]) -> None:
+    """Reads a body to its end; ValueError where a chunk has no size."""
+    stream.read(int(headers.get("content-length", 0)))
+    if "transfer-encoding" in headers:
+        while size := int(stream.readline(), 16):
+            stream.read(size + 2)
+        stream.readline()
+
+
+def write_reply(connection: socket.socket, method: str, status: str, body: bytes, keep: bool) -> None:
+    """Sends a complete reply."""
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + (b"" if method == "HEAD" else body))
+
+
+def answer(connection: socket.socket, stream: BinaryIO) -> bool:
+    """Answers one request, with its fault; whether the connection stays."""
+    method, path, headers = read_head(stream)
+    fault, _, rest = path.lstrip("/").partition("/")
+    if connection.getsockname()[1] == 8001:
+        write_reply(connection, method, "200", json.dumps(counts).encode(), False)
+        return False
+    counts[path] += 1
+    if fault != "early":
+        read_body(stream, headers)
+    if fault == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    elif fault == "half":
+        connection.sendall(b"HTTP/1.1 200 O")
+    elif fault == "hold":
+        time.sleep(0.3)
+        write_reply(connection, method, "200", b"x", True)
+    elif fault not in ("close", "early"):
+        write_reply(connection, method, rest.partition("/")[0] if fault == "status" else "200", b"x", False)
+    return fault == "hold"
+
+
+def serve_connection(connection: socket.socket) -> None:
+    """Answers every request of one connection."""
+    with connection, connection.makefile("rb") as stream:
+        try:
+            while answer(connection, stream):
+                pass
+        except (OSError, ValueError):
+            pass
+
+
+def listen(port: int) -> None:
+    """Serves a port for ever, with a thread for each connection."""
+    with socket.create_server(("", port), backlog=128) as listener:
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    threading.Thread(target=listen, args=(8001,), daemon=True).start()
+    listen(8000)
