@@ -1,4 +1,4 @@
-"""Which request targets and Host headers reach the application, and what it reads in them, over every version of HTTP."""
+"""Which request targets and Host headers reach the application, and what it reads in them, by version of HTTP."""
 
 import asyncio
 import json
@@ -157,8 +157,7 @@ def test_the_app_sees_an_authority_that_was_checked(stack: StackUnderTest, proxy
     hosts = [host for host in HOSTS if host.isascii()]
     heads = [make_head("/request", host) for host in hosts]
     heads += [(*make_head("/request"), ("host", host)) for host in ("evil.example", "localhost:evil", "127.0.0.1")]
-    heads += [
-        (*make_head("/request")[:2], (":path", "/request"), ("host", host)) for host in ("localhost", "evil.example")
-    ]
+    without = [pair for pair in make_head("/request") if pair[0] != ":authority"]
+    heads += [(*without, ("host", host)) for host in ("localhost", "evil.example")]
     for head, reply in zip(heads, ask(stack, proxy, version, heads), strict=True):
         assert is_refused(reply) or not find_fault(reply), (head, find_fault(reply))

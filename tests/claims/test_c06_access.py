@@ -97,7 +97,7 @@ def test_no_spelling_of_the_path_reaches_the_admin_area(served: StackUnderTest, 
 def test_no_form_of_a_target_reaches_the_admin_area(
     served: StackUnderTest, finding: Finding, pytestconfig: pytest.Config
 ) -> None:
-    # `make claims` puts every kind of spelling into every form, through every proxy. `make test` puts one spelling there.
+    # `make test` puts one spelling into every form. `make claims` puts every kind there, and asks every proxy.
     record = pytestconfig.getoption("record")
     proxies = PROXIES if record or served.serving in TWO_SERVERS else DEFAULT_PROXIES
     targets = list(make_targets(FORMS, KINDS if record else KINDS[:1]))
@@ -135,9 +135,9 @@ def test_no_spelling_gets_in_over_any_version_of_http(
 @pytest.mark.parametrize("proxy", DEFAULT_PROXIES)  # their logs have the path as it was written
 def test_the_spellings_arrive_as_they_are_written(stack: StackUnderTest, proxy: str, version: str) -> None:
     mark = uuid.uuid4().hex
-    paths = [
-        f"{path}{'&' if '?' in path else '?'}{mark}" for path in SPELLINGS if "#" not in path and "%00" not in path
-    ]
+    # The client encodes the other characters, and NGINX does not log the longest paths whole.
+    kept = [path for path in SPELLINGS if re.fullmatch(r"[!-~]{1,1000}", path) and not re.search(r"[#\\]|%00|%u", path)]
+    paths = [f"{path}{'&' if '?' in path else '?'}{mark}" for path in kept]
     for path in paths:
         stack.as_written(proxy, path, version)
 

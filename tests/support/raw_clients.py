@@ -20,7 +20,7 @@ from qh3.quic.configuration import QuicConfiguration
 
 from tests.support.clients import SITE
 
-PATIENCE = 5.0  # seconds
+PATIENCE = 3.0  # seconds. HAProxy leaves some wrong requests of HTTP/3 without an answer
 AT_ONCE = 4  # requests: the machines of the tests have few cores
 
 
@@ -74,10 +74,13 @@ def make_head(path: str, authority: str = SITE, method: str = "GET", scheme: str
 
 def ask_http2(port: int, head: Head, tls: ssl.SSLContext) -> Reply:
     """One request over a connection of its own. The library checks nothing."""
-    checks = dict.fromkeys(
-        ("validate_outbound_headers", "normalize_outbound_headers", "validate_inbound_headers"), False
+    unchecked = h2.config.H2Configuration(
+        header_encoding="latin-1",
+        validate_outbound_headers=False,
+        normalize_outbound_headers=False,
+        validate_inbound_headers=False,
     )
-    http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="latin-1", **checks))
+    http = h2.connection.H2Connection(unchecked)
     http.initiate_connection()
     http.send_headers(1, [(name.encode(), value.encode("latin-1")) for name, value in head], end_stream=True)
     status, headers, body = 0, dict[str, list[str]](), b""
