@@ -21,6 +21,8 @@ DUTIES = {
     "request id": "test_the_reply_and_the_app_have_the_same_request_id",
     RATE_LIMIT: "test_a_client_gets_its_rate_and_no_more",
     CACHE: "test_a_public_page_is_made_once",
+    "the application's own security headers": "test_the_security_headers_of_an_application_win",
+    "headers on malformed requests": "test_a_malformed_request_gets_the_headers_too",
 }
 
 
@@ -48,6 +50,18 @@ LACKS = {
     ("traefik", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("traefik", "request id"): Lack("makes none; that needs a plugin. A client's own is removed"),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
+    ("traefik", "the application's own security headers"): Lack(
+        "its headers middleware replaces them, also a stricter Referrer-Policy; it cannot set a default"
+    ),
+    **{
+        (proxy, "headers on malformed requests"): Lack(why)
+        for proxy, why in {
+            "caddy": "Go's HTTP server answers them before any rule",
+            "traefik": "Go's HTTP server answers them before any rule",
+            "haproxy": "its parser answers them before any rule",
+            "apache": "its parser answers them before there is a request id",
+        }.items()
+    },
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("haproxy", CACHE): Lack("has a cache, which is not configured in this stack"),
 }
