@@ -151,6 +151,22 @@ def test_the_spellings_arrive_as_they_are_written(stack: StackUnderTest, proxy: 
 
 
 @pytest.mark.usefixtures("app")
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://localhost/admin/x",
+        "http://localhost//admin/x",
+        "https://localhost/admin/..",
+        "http://nginx/x/../admin/x",
+    ],
+)
+def test_a_whole_url_in_the_request_line_gets_nobody_in(stack: StackUnderTest, proxy: str, target: str) -> None:
+    with reached_by(stack):
+        answer = stack.raw(proxy, f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert int(answer.split()[1]) in REFUSED, answer[:200]
+
+
+@pytest.mark.usefixtures("app")
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_a_stranger_is_refused(stack: StackUnderTest, proxy: str, stranger: str) -> None:
     with reached_by(stack):
