@@ -10,8 +10,9 @@ from typing import NamedTuple
 class Difference(NamedTuple):
     """A duty that a server cannot fulfil, and why.
 
-    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`, `PROCESS_POOL`). `proxy`, `http` and `apps` limit
-    the difference to one proxy, one HTTP version of the client, and some applications. Empty values limit nothing.
+    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`, `PROCESS_POOL`). `proxy`, `http`
+    and `apps` limit the difference to one proxy, one HTTP version of the client, and some applications. Empty values
+    limit nothing.
     `source` is upstream's issue, or the place in upstream's code.
     """
 
@@ -70,7 +71,8 @@ DIFFERENCES = (
     Difference("hypercorn", "wsgi", BROKEN_CHUNKS, _NO_END, "hypercorn 0.18.0, app_wrappers.py: handle_http"),
     Difference(
         "granian", "wsgi", FAILS_IN_BODY,
-        "it ends a reply as if it were complete when the application raises", "granian 2.8.7, measured; no upstream issue known",
+        "it ends a reply as if it were complete when the application raises",
+        "granian 2.8.7, measured; no upstream issue known",
     ),
     Difference(
         "mod_wsgi", "wsgi", FAILS_IN_BODY,

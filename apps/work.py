@@ -325,6 +325,19 @@ def show_admin_page(request: Request) -> Reply:
     return reply_text(200, "the admin area\n", ("cache-control", "no-store"))
 
 
+OWN_POLICIES = {
+    "x-frame-options": "SAMEORIGIN",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=60; includeSubDomains",
+    "content-security-policy": "default-src 'self'",
+}
+
+
+def send_policies(request: Request) -> Reply:
+    """A reply with security headers that differ from the proxies' own."""
+    return reply_text(200, "policies\n", ("x-content-type-options", "nosniff"), *OWN_POLICIES.items())
+
+
 ROUTES = (
     Route("/", hello),
     Route("/login", login, ("POST",)),
@@ -348,6 +361,7 @@ ROUTES = (
     Route("/ready", confirm),
     Route("/cache/{value}", show_page),
     Route("/admin/{value}", show_admin_page),
+    Route("/policies", send_policies),
 )
 WEBSOCKET_PATH = "/ws"
 

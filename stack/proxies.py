@@ -35,6 +35,8 @@ DUTIES = {
     NO_TRANSFORM: "test_no_transform_is_not_compressed",
     NEW_CODING: "test_a_newer_coding_than_gzip_is_offered",
     TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
+    "the application's own security headers": "test_the_security_headers_of_an_application_win",
+    "headers on malformed requests": "test_a_malformed_request_gets_the_headers_too",
 }
 
 
@@ -78,6 +80,18 @@ LACKS = {
     ("traefik", TWO_TRIES): Lack(_GO_TRIES),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
     ("haproxy", NEW_CODING): Lack("knows gzip and deflate only"),
+    ("traefik", "the application's own security headers"): Lack(
+        "its headers middleware replaces them, also a stricter Referrer-Policy; it cannot set a default"
+    ),
+    **{
+        (proxy, "headers on malformed requests"): Lack(why)
+        for proxy, why in {
+            "caddy": "Go's HTTP server answers them before any rule",
+            "traefik": "Go's HTTP server answers them before any rule",
+            "haproxy": "its parser answers them before any rule",
+            "apache": "its parser answers them before there is a request id",
+        }.items()
+    },
     ("haproxy", STATIC): Lack("serves no files; `/static/` goes to the application"),
     ("caddy", CLIENT_LIMIT): Lack("the standard build has none; memory holds what all open files can take"),
     ("apache", CLIENT_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),

@@ -1,20 +1,15 @@
-"""How the proxies speak TLS and HTTP/3: the redirect, the certificate, the versions, and HSTS."""
+"""How the proxies speak TLS and HTTP/3: the redirect, the certificate, and the versions."""
 
-import os
 import socket
 import ssl
 from typing import Any
 
 import pytest
 
-from stack.one_request import request_status
-from stack.waiting import wait_until
 from tests.support.clients import SITE
-from tests.support.stack import PROXIES, StackUnderTest
+from tests.support.stack import StackUnderTest
 
 pytestmark = pytest.mark.usefixtures("any_app")
-# The status of a static file where there is no app, by proxies that serve no files themselves.
-FILE_WITHOUT_APP = {"traefik": "502", "haproxy": "503"}
 
 
 def test_http_is_redirected_to_https(stack: StackUnderTest, proxy: str) -> None:
@@ -33,35 +28,6 @@ def test_http_is_redirected_to_https(stack: StackUnderTest, proxy: str) -> None:
 def test_http_3_is_offered_and_spoken(stack: StackUnderTest, proxy: str) -> None:
     assert stack.get(proxy, "/live", "2").headers.get("alt-svc", "").startswith("h3=")
     assert stack.get(proxy, "/live", "3").status_code == 200
-
-
-def public_status(public: StackUnderTest, proxy: str) -> str:
-    """The status of a static file under the site's public name."""
-    return request_status(
-        "127.0.0.1", public.https_port(proxy), "www.shop.example", "/static/hello.txt", public.ca.read_text()
-    )
-
-
-@pytest.mark.full
-def test_hsts_is_for_public_names_only(tmp_path_factory: pytest.TempPathFactory) -> None:
-    public = StackUnderTest(
-        f"public-{os.getpid()}", tmp_path_factory.mktemp("public"), DOMAIN="shop.example www.shop.example"
-    )
-    try:
-        public.start_proxies()
-        for proxy in PROXIES:
-            status = FILE_WITHOUT_APP.get(proxy, "200")
-            assert wait_until(lambda proxy=proxy, status=status: public_status(public, proxy) == status, 20), proxy
-            with socket.create_connection(("127.0.0.1", public.https_port(proxy)), timeout=10) as plain:
-                with public.tls().wrap_socket(plain, server_hostname="www.shop.example") as secure:
-                    secure.sendall(
-                        b"GET /static/hello.txt HTTP/1.1\r\nHost: www.shop.example\r\nConnection: close\r\n\r\n"
-                    )
-                    answer = b"".join(iter(lambda: secure.recv(65536), b""))
-            assert answer.split()[1] == status.encode(), answer[:300]
-            assert b"strict-transport-security: max-age=63072000\r\n" in answer.lower()
-    finally:
-        public.stop()
 
 
 def test_one_authority_serves_both_proxies(stack: StackUnderTest, proxy: str) -> None:

@@ -36,7 +36,10 @@ TWO_SERVERS = {("granian", "asgi", "bare"), ("gunicorn", "wsgi", "bare"), ("gran
 HTTP_VERSIONS = ("1.1", "2", "3")
 # The account of the admin area, and a rate of logins that no test reaches. The hash is bcrypt at its lowest cost.
 ADMIN = ("ana", "a password")
+# A public name of the site: the others are private, so that they get no HSTS.
+PUBLIC = "www.shop.example"
 EDGE = {
+    "DOMAIN": f"localhost 127.0.0.1 {' '.join(PROXIES)} {PUBLIC}",
     "ADMIN_USER": ADMIN[0],
     "ADMIN_PASSWORD_HASH": "$2a$04$GldI.lIKZcQoyMbhmnidP..1FrDk5wL4FHmSDpwqUvtkcAb4tLt9G",
     "LOGIN_RATE": "1000",
