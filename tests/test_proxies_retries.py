@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from stack import ROOT, proxies
+from stack import ROOT
 from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.clients import SITE
@@ -107,7 +107,7 @@ def test_a_get_with_a_bad_body_is_sent_twice_at_most(counting: Counting, proxy: 
     assert counting.count(path) <= 2
 
 
-@pytest.mark.duty(proxies.TWO_TRIES)
+@pytest.mark.duty("two tries with idle connections")
 def test_idle_connections_are_no_reason_to_ask_again(counting: Counting, proxy: str) -> None:
     for method in SAFE:
         with ThreadPoolExecutor(6) as clients:  # six requests at once, whose connections the proxy keeps
