@@ -93,8 +93,8 @@ DIFFERENCES = (
     Difference(
         "wsgiref", "wsgi", "upload of 1 MB in chunks",
         "it does not decode a chunked body: the client gets 411, or 502 while the body is still arriving. NGINX sends "
-        "a length instead, and Caddy does so for clients of HTTP/2 and 3",
-        "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy", "1.1",
+        "a length instead, and Caddy does so for bodies up to 64 KiB",
+        "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy",
     ),
 )  # fmt: skip
 

@@ -63,7 +63,7 @@ def counting(stack: StackUnderTest) -> Iterator[Counting]:
     remove(*stack.compose.containers("app", include_stopped=True))
     stack.serving = None
     network = stack.network("backend")
-    alias = {network: client().api.create_endpoint_config(aliases=["app"])}
+    alias = {network: client().api.create_endpoint_config(aliases=["app", stack.app_name()])}
     labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "counting"}
     script = (ROOT / "tests/support/counting_server.py").read_text()
     container = run_detached(
