@@ -246,6 +246,9 @@ def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str) -> 
     assert ask_with(stack, proxy, f"/live?{'a' * line.amount}") == line.status
     assert ask_with(stack, proxy, "/live", f"X-Large: {'a' * contract.HEADER}\r\n") == 200
     assert ask_with(stack, proxy, "/live", f"X-Large: {'a' * header.amount}\r\n") == header.status
+    together = proxies.OVER_LIMITS[proxy].get(proxies.ALL_HEADERS, proxies.Excess(40_000, 200))
+    headers = "".join(f"X-Large-{number}: {'a' * (together.amount // 4)}\r\n" for number in range(4))
+    assert ask_with(stack, proxy, "/live", headers) == together.status
 
 
 def test_too_many_headers_are_refused(stack: StackUnderTest, proxy: str) -> None:

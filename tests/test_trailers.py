@@ -40,8 +40,8 @@ def send_fields(stack: StackUnderTest, proxy: str, fields: bytes) -> list[Reply]
 def test_no_field_after_a_body_is_a_header(stack: StackUnderTest, proxy: str) -> None:
     for fields in FIELDS:
         request, upload = send_fields(stack, proxy, fields)
-        if b"Transfer-Encoding" in fields and request.status == upload.status == 400:
-            continue  # HAProxy
+        if b"Transfer-Encoding" in fields and {request.status, upload.status} <= {0, 400}:
+            continue  # HAProxy refuses this name
         assert (request.status, upload.status) == (200, 200), fields[:80]
         assert b"evil" not in request.body and b"6.6.6.6" not in request.body, (fields[:80], request.body)
         assert json.loads(request.body)["headers"].get("content-length") in (None, "5")

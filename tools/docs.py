@@ -93,7 +93,7 @@ def limits() -> str:
     for limit, taken in (
         (proxies.LINE, contract.LINE),
         (proxies.HEADER, contract.HEADER),
-        ("all headers", contract.ALL_HEADERS),
+        (proxies.ALL_HEADERS, contract.ALL_HEADERS),
         (proxies.HEADERS, contract.HEADERS),
         (proxies.REPLY_HEAD, contract.REPLY_HEAD),
         (proxies.BODY, contract.BODY),
