@@ -57,6 +57,11 @@ DIFFERENCES = (
     Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
+    Difference(
+        "daphne", "asgi", "two large headers",
+        "it answers 400 to more than 16,384 bytes of headers in all, with those that the proxy adds",
+        "twisted 26.10.0, web/http.py: HTTPChannel.totalHeadersSize",
+    ),
     *(
         Difference("hypercorn", interface, PROCESS_POOL, _DAEMONIC, "hypercorn 0.18.0, run.py: daemon = True")
         for interface in ("asgi", "wsgi")
