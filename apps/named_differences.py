@@ -10,7 +10,7 @@ from typing import NamedTuple
 class Difference(NamedTuple):
     """A duty that a server cannot fulfil, and why.
 
-    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`, `CLOSE_FRAME`). `proxy`, `http`
+    `what` is the name of a check, or a promise that the tests check (`GRACEFUL_STOP`, `PROCESS_POOL`). `proxy`, `http`
     and `apps` limit the difference to one proxy, one HTTP version of the client, and some applications. Empty values
     limit nothing.
     `source` is upstream's issue, or the place in upstream's code.
