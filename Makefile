@@ -53,6 +53,10 @@ test: $(BIN)/ready ## Run every test, on containers of their own (FAST=1: the te
 claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
 	@$(TOOLS) claims
 
+.PHONY: streams
+streams: $(BIN)/ready ## Measure streams and WebSockets on every server behind every proxy, and write docs/streams.md (5 minutes)
+	@$(TOOLS) streams
+
 .PHONY: bench
 bench: $(BIN)/ready ## Measure what a request costs, by server and proxy (QUICK=1, FULL=1, SERVERS=… PROXIES=… SCENARIOS=…; RUN=…: continue a run)
 	@$(BIN)/python -m loadtests bench

@@ -31,6 +31,7 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
+from apps import websockets
 from apps.request_body import UNKNOWN, AsgiBody, WsgiBody, WsgiReply, read_length
 
 _TRUSTED = tuple(
@@ -142,8 +143,11 @@ class Asgi:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Applies a trusted proxy's headers to the scope, calls the application, and checks the reply's headers."""
+        if scope["type"] == "websocket":
+            await websockets.serve(self.app, apply_forwarded_headers(scope), receive, send)
+            return
         if scope["type"] != "http":
-            await self.app(apply_forwarded_headers(scope), receive, send)
+            await self.app(scope, receive, send)
             return
 
         def send_checked(event: Any) -> Any:

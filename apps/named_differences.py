@@ -28,6 +28,7 @@ class Difference(NamedTuple):
 
 GRACEFUL_STOP = "graceful stop"
 PROCESS_POOL = "processes of the application's own"
+CLOSE_FRAME = "a stop closes WebSockets with a close frame"
 LOG_LINES = "log lines as printed"
 # Promises of tests/test_bodies_servers.py.
 FAILS_IN_BODY = "an error in the reply is no complete reply"
@@ -65,6 +66,15 @@ DIFFERENCES = (
     *(
         Difference("hypercorn", interface, PROCESS_POOL, _DAEMONIC, "hypercorn 0.18.0, run.py: daemon = True")
         for interface in ("asgi", "wsgi")
+    ),
+    Difference(
+        "daphne", "asgi", CLOSE_FRAME,
+        "SIGTERM cancels the application of every WebSocket before it can send the frame (1006)", _DAPHNE_SOURCE,
+    ),
+    Difference(
+        "hypercorn", "asgi", CLOSE_FRAME,
+        "with two workers or more, its main process alone gets SIGTERM, and the workers cut open WebSockets (1006)",
+        "hypercorn 0.18.0, run.py: shutdown_event; asyncio/run.py: the worker's task group is cancelled",
     ),
     Difference(
         "mod_wsgi", "wsgi", LOG_LINES,

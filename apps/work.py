@@ -113,9 +113,9 @@ def parse_number(value: str, largest: int) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 12 and int(value) <= largest else None
 
 
-def read_pause(request: Request) -> float:
-    """The `pause` of the query string, in seconds. The query string gives milliseconds."""
-    values = parse_qs(request.query).get("pause", ["0"])
+def read_pause(request: Request, name: str = "pause") -> float:
+    """The `pause` of the query string, or another time, in seconds. The query string gives milliseconds."""
+    values = parse_qs(request.query).get(name, ["0"])
     return (parse_number(values[0], MAX_WAIT_MS) or 0) / 1000
 
 
@@ -263,12 +263,13 @@ def stream(request: Request) -> Reply:
 
 
 def send_events(request: Request) -> Reply:
-    """`value` server-sent events, `?pause=` milliseconds apart."""
+    """`value` server-sent events, `?pause=` milliseconds apart. `?last=` is the pause before the last event."""
     count, gap = parse_number(request.value, MAX_CHUNKS), read_pause(request)
     if count is None:
         return reply_json(422, {"detail": f"the number of events must be 0 to {MAX_CHUNKS}"})
     headers = [("content-type", "text/event-stream"), ("cache-control", "no-cache")]
-    return Reply(200, headers, ((gap, f"id: {n}\ndata: event {n}\n\n".encode()) for n in range(count)))
+    gaps = [gap] * (count - 1) + [read_pause(request, "last") or gap] * (count > 0)
+    return Reply(200, headers, ((gaps[n], f"id: {n}\ndata: event {n}\n\n".encode()) for n in range(count)))
 
 
 def send_status(request: Request) -> Reply:

@@ -217,6 +217,48 @@ STOCK = {
 }
 
 
+async def read_close_code(address: str, container: str) -> int:
+    """The code with which a WebSocket ends when its server is stopped; 1006 stands for no close frame."""
+    async with connect(f"ws://{address}:8000/ws", compression=None) as websocket:
+        await websocket.send("open")
+        assert await websocket.recv() == "open"
+        stopped = asyncio.create_task(asyncio.to_thread(stop, container))
+        await asyncio.wait_for(websocket.wait_closed(), 15)
+        await stopped
+        return websocket.close_code or 0
+
+
+async def read_close_codes(addresses: dict[str, tuple[str, str]]) -> dict[str, int]:
+    """The code of each server. All stop at once, because each takes its time."""
+    codes = await asyncio.gather(*(read_close_code(*address) for address in addresses.values()))
+    return dict(zip(addresses, codes, strict=True))
+
+
+@pytest.mark.full
+def test_a_stop_closes_websockets_with_a_close_frame(stack: StackUnderTest) -> None:
+    """Every ASGI server, asked directly: a client reads 1012 or 1001, and may connect again."""
+    network = f"{stack.compose.project}-websockets"
+    labels = {f"{LABEL}.project": stack.compose.project}
+    create_network(network, labels)
+    containers: dict[str, str] = {}
+    try:
+        for server in (server for server, interface in serve.pairs() if interface == "asgi"):
+            environment = {"SERVER": server, "INTERFACE": "asgi", "GRACE": GRACE}
+            containers[server] = run_detached(
+                server_image(server, "asgi"), network=network, labels=labels, environment=environment, init=True
+            )
+        addresses = {server: (address_in(container, network), container) for server, container in containers.items()}
+        for address, container in addresses.values():
+            assert wait_until(lambda address=address: is_open(address, 8000), 60), stack.compose.logs(container)  # type: ignore[misc]
+        codes = asyncio.run(read_close_codes(addresses))
+    finally:
+        remove(*containers.values())
+        remove_network(network)
+    promise = named_differences.CLOSE_FRAME
+    named = {server for server in codes if promise in named_differences.differences(server, "asgi")}
+    assert {server for server, code in codes.items() if code not in (1001, 1012)} == named, codes
+
+
 @pytest.mark.full
 def test_an_idle_connection_outlives_the_proxies_patience(stack: StackUnderTest) -> None:
     """All servers at once, each asked twice on one connection with the proxies' patience in between."""

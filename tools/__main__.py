@@ -5,6 +5,7 @@ from stack.command_line import run_command
 COMMANDS = {
     "lint": "tools.lint:main",
     "claims": "tools.claims.measure:main",
+    "streams": "tools.streams:main",
     "docs": "tools.docs:write",
     "lock": "tools.lock:main",
     "venv": "tools.venv:make",

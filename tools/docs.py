@@ -10,6 +10,7 @@ from typing import Any
 
 from apps import contract, named_differences, serve
 from stack import ROOT, Problem, proxies
+from tools import streams
 from tools.claims import page
 from tools.markdown import table
 
@@ -117,6 +118,7 @@ PARTS = {
     "README.md": {"servers": servers, "bench": bench, "claims": page.summary, "tests": tests},
     "docs/servers.md": {"differences": differences},
     "docs/proxies.md": {"duties": duties, "limits": limits},
+    "docs/streams.md": {"streams": streams.table_of_pairings, "conditions": streams.conditions},
 }
 
 

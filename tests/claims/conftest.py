@@ -1,10 +1,7 @@
 """The fixtures of the claims, and the item `verdict` that ends each claim."""
 
 import datetime
-import json
 import os
-import platform
-import re
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -12,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from stack import ROOT, engine
+from stack import ROOT
 from tests.claims import Claim, Conclusion, Finding
 from tests.claims.support.protocols import Protocols
 from tests.claims.support.server_starter import SingleServers
-from tests.support.engine import run_once
-from tests.support.stack import IMAGES, PROXIES, proxy_version, remove_leftovers
+from tests.support.conditions import read_conditions
+from tests.support.stack import remove_leftovers
 from tools import claims
 from tools.claims.records import Record
 
@@ -26,14 +23,6 @@ FINDING = pytest.StashKey[Finding]()
 TESTS = pytest.StashKey[list[pytest.Item]]()
 PASSED = pytest.StashKey[bool]()
 BEGAN = pytest.StashKey[float]()
-CONDITIONS = pytest.StashKey[dict[str, Any]]()
-# Runs in the app's image: the releases of Python and of every package.
-READ_RELEASES = """
-import json, platform
-from importlib.metadata import distributions
-releases = {package.name.lower(): package.version for package in distributions()}
-print(json.dumps({"python": platform.python_version()} | releases))
-"""
 
 
 def claim_of(module: ModuleType) -> Claim:
@@ -170,21 +159,3 @@ def servers() -> Iterator[SingleServers]:
     """Starts application servers without a proxy."""
     with SingleServers() as starter:
         yield starter
-
-
-def read_conditions(config: pytest.Config) -> dict[str, Any]:
-    """The machine, and the releases of the images, read once a run."""
-    if CONDITIONS in config.stash:
-        return config.stash[CONDITIONS]
-    image = f"{IMAGES}-app"
-    releases = json.loads(run_once(image, "-c", READ_RELEASES, entrypoint="python3", network_mode="none"))
-    releases |= dict(pin.partition("==")[::2] for pin in claims.pins())
-    lines = (ROOT / "requirements/app.in").read_text().splitlines()
-    names = ["python", *sorted(name[0] for line in lines if (name := re.match(r"[a-z][\w-]*", line)))]
-    versions = {name: releases[name] for name in names} | {name: proxy_version(name) for name in PROXIES}
-    config.stash[CONDITIONS] = {
-        "versions": versions,
-        "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, {engine.describe()}",
-        "client": f"Python {platform.python_version()}",
-    }
-    return config.stash[CONDITIONS]
