@@ -249,7 +249,7 @@ def test_a_stop_closes_websockets_with_a_close_frame(stack: StackUnderTest) -> N
             )
         addresses = {server: (address_in(container, network), container) for server, container in containers.items()}
         for address, container in addresses.values():
-            assert wait_until(lambda address=address: is_open(address, 8000), 60), stack.compose.logs(container)  # type: ignore[misc]
+            assert wait_until(lambda address=address: is_open(address, 8000), 60), stack.compose.logs(container)
         codes = asyncio.run(read_close_codes(addresses))
     finally:
         remove(*containers.values())
