@@ -52,10 +52,10 @@ JSON = {"content-type": "application/json"}
 MEGABYTE = bytes(range(256)) * 4096
 
 
-# Bytes of a request line, of one header, and of a reply's head; the number of headers that a client may send. Every proxy and
-# every server takes these. A proxy refuses what is larger: `TOO_LARGE` in tests/test_proxies.py. Daphne takes 16384 bytes of
-# headers in all, with those that the proxy adds.
-LINE, HEADER, HEADERS, REPLY_HEAD = 16_000, 15_000, 80, 15_000
+# Bytes of a request line, of one header, of all headers, of a reply's head, and of a body; the number of headers that a
+# client may send. Every proxy and every server takes these. What a proxy answers to more: `OVER_LIMITS` in
+# stack/proxies.py.
+LINE, HEADER, ALL_HEADERS, REPLY_HEAD, BODY, HEADERS = 16_000, 15_000, 20_000, 15_000, 10 * 2**20, 80
 
 
 def _to_json(value: object) -> bytes:
@@ -254,6 +254,11 @@ LARGE = (
     Check(
         "a large header", "GET", "/request",
         200, {"x-large": "h" * HEADER}, body=_expect_header("x-large", "h" * HEADER),
+    ),
+    Check(
+        "two large headers", "GET", "/request",
+        200, {f"x-large-{number}": "h" * (ALL_HEADERS // 2) for number in range(2)},
+        body=_expect_header("x-large-1", "h" * (ALL_HEADERS // 2)),
     ),
 )  # fmt: skip
 

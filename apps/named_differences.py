@@ -58,6 +58,11 @@ DIFFERENCES = (
     Difference("hypercorn", "asgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("hypercorn", "wsgi", GRACEFUL_STOP, _SUPERVISOR, "pgjones/hypercorn#128"),
     Difference("daphne", "asgi", GRACEFUL_STOP, _DAPHNE_STOP, _DAPHNE_SOURCE),
+    Difference(
+        "daphne", "asgi", "two large headers",
+        "it answers 400 to more than 16,384 bytes of headers in all, with those that the proxy adds",
+        "twisted 26.10.0, web/http.py: HTTPChannel.totalHeadersSize",
+    ),
     *(
         Difference("hypercorn", interface, PROCESS_POOL, _DAEMONIC, "hypercorn 0.18.0, run.py: daemon = True")
         for interface in ("asgi", "wsgi")
@@ -104,8 +109,8 @@ DIFFERENCES = (
     Difference(
         "wsgiref", "wsgi", "upload of 1 MB in chunks",
         "it does not decode a chunked body: the client gets 411, or 502 while the body is still arriving. NGINX sends "
-        "a length instead, and Caddy does so for clients of HTTP/2 and 3",
-        "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy", "1.1",
+        "a length instead, and Caddy does so for bodies up to 64 KiB",
+        "PEP 3333 leaves it to the server; docs.python.org/3/library/wsgiref.html", "caddy",
     ),
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ claim must find the lack (tests/claims/support/duties.py). docs/proxies.md shows
 import re
 from typing import NamedTuple
 
+from apps import contract
 from stack import ROOT
 
 CACHE, RATE_LIMIT, STATIC = "a cache", "a rate limit", "static files"
@@ -16,6 +17,8 @@ CLIENT_LIMIT, SILENCE = "a limit for each client", "a limit of silence within a 
 READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for one byte too many without a length"
 NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandard"
 TWO_TRIES = "two tries with idle connections"
+QUERY_BYTES, PATH_BYTES = "a query byte for byte", "a path byte for byte"
+BAD_END = "400 for a bad end of a chunked body"
 
 # Each duty, and the test that shows it.
 DUTIES = {
@@ -34,6 +37,9 @@ DUTIES = {
     EXACT_LIMIT: "test_one_byte_over_the_limit_is_refused_without_a_length",
     NO_TRANSFORM: "test_no_transform_is_not_compressed",
     NEW_CODING: "test_a_newer_coding_than_gzip_is_offered",
+    QUERY_BYTES: "test_a_query_arrives_byte_for_byte",
+    PATH_BYTES: "test_a_path_arrives_byte_for_byte",
+    BAD_END: "test_fields_after_a_body_are_dropped_or_refused",
     TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
     "the application's own security headers": "test_the_security_headers_of_an_application_win",
     "headers on malformed requests": "test_a_malformed_request_gets_the_headers_too",
@@ -47,6 +53,39 @@ class Lack(NamedTuple):
     plugin: str = ""
     build: str = ""
 
+
+class Excess(NamedTuple):
+    """More than a proxy takes, in bytes or in headers, and the status of its answer."""
+
+    amount: int
+    status: int
+
+
+LINE, HEADER, ALL_HEADERS, HEADERS = "request line", "one header", "all headers", "number of headers"
+REPLY_HEAD, BODY = "reply's head", "body"
+# What each proxy answers to more than apps/contract.py promises. A limit is missing where the proxy has none.
+OVER_LIMITS = {
+    "nginx": {
+        LINE: Excess(17_000, 414), HEADER: Excess(17_000, 431), ALL_HEADERS: Excess(40_000, 431),
+        HEADERS: Excess(95, 431), REPLY_HEAD: Excess(17_000, 502), BODY: Excess(contract.BODY + 1, 413),
+    },
+    "caddy": {
+        LINE: Excess(40_000, 431), HEADER: Excess(40_000, 431), ALL_HEADERS: Excess(40_000, 431),
+        BODY: Excess(contract.BODY + 1, 413),
+    },
+    "apache": {
+        LINE: Excess(17_000, 414), HEADER: Excess(17_000, 400), HEADERS: Excess(95, 400),
+        REPLY_HEAD: Excess(17_000, 502), BODY: Excess(contract.BODY + 1, 413),
+    },
+    "traefik": {
+        LINE: Excess(40_000, 431), HEADER: Excess(40_000, 431), ALL_HEADERS: Excess(40_000, 431),
+        BODY: Excess(contract.BODY + 1, 413),
+    },
+    "haproxy": {
+        LINE: Excess(40_000, 414), HEADER: Excess(40_000, 431), ALL_HEADERS: Excess(40_000, 431),
+        HEADERS: Excess(95, 431), REPLY_HEAD: Excess(40_000, 502), BODY: Excess(contract.BODY + 1, 413),
+    },
+}  # fmt: skip
 
 # Removes a header by its whole name only: proxy_set_header, RequestHeader, customRequestHeaders.
 BY_NAME = ("nginx", "apache", "traefik")
@@ -79,6 +118,12 @@ LACKS = {
     ("traefik", NO_TRANSFORM): Lack("no option reads it; an application adds `Content-Encoding: identity`"),
     ("traefik", TWO_TRIES): Lack(_GO_TRIES),
     ("traefik", CACHE): Lack("the standard build has none", "plugins.traefik.io"),
+    ("caddy", PATH_BYTES): Lack("Go's net/url writes what no URL may hold as `%xx`, with the same meaning"),
+    ("traefik", PATH_BYTES): Lack(
+        "writes `%41` as `A`, `%2f` as `%2F`, what no URL may hold as `%xx`: the same meaning"
+    ),
+    ("traefik", QUERY_BYTES): Lack("writes `;` as `%3B`, with the same meaning; its other choice is `&`"),
+    ("traefik", BAD_END): Lack("its buffering answers 500, also to more than 4 kB of fields after a body"),
     ("haproxy", NEW_CODING): Lack("knows gzip and deflate only"),
     ("traefik", "the application's own security headers"): Lack(
         "its headers middleware replaces them, also a stricter Referrer-Policy; it cannot set a default"

@@ -89,7 +89,8 @@ def test_an_interrupted_run_keeps_reports_cleans_up_and_goes_on() -> None:
             file.write('{"scenario": "hel')  # a run that was killed while it wrote
         with bench(f"RUN={folder.name}") as process:
             output = process.communicate()[0]
-        assert process.returncode == 0, output
+        is_quiet = "no window of this run is valid" not in output  # the other tests keep the machine busy
+        assert process.returncode == (0 if is_quiet else 2), output
         lines = (folder / "runs.jsonl").read_text()
         assert lines.startswith(kept) and len(lines.splitlines()) == 8
         windows = [read_window(json.loads(line)) for line in lines.splitlines()]

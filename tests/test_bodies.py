@@ -125,7 +125,7 @@ def test_an_early_answer_smuggles_nothing(stack: StackUnderTest) -> None:
     remove(stack.app())
     early = run_detached(f"{IMAGES}-app", "python3", "-c", EARLY, labels={f"{LABEL}.project": stack.compose.project})
     try:
-        client().api.connect_container_to_network(early, stack.network("backend"), aliases=["app"])
+        client().api.connect_container_to_network(early, stack.network("backend"), aliases=[stack.app_name()])
         run = uuid.uuid4().hex[:8]
         start = f"GET /{run} HTTP/1.1\r\nHost: {SITE}\r\nX: ".encode()
         body = (start + b"a" * (1020 - len(start)) + b"\r\n\r\n") * 3000  # a request each 1024 bytes

@@ -176,7 +176,7 @@ def test_caddy_accepts_its_running_configuration(stack: StackUnderTest) -> None:
 BREAKS = {
     "nothing": ("snippets/routes.yaml", "# nothing", "# nothing"),
     "a word that Traefik does not know": ("snippets/upstream.yaml", "idleConnTimeout", "idleConnTimeOuts"),
-    "a middleware that is not there": ("snippets/routes.yaml", "[no-upgrade, again]", "[no-upgrade, agian]"),
+    "a middleware that is not there": ("snippets/routes.yaml", "[no-upgrade, hold,", "[no-upgrade, hodl,"),
     "a rule that cannot be read": ("snippets/routes.yaml", "Method(`GET`)", "Metod(`GET`)"),
     "a certificate that is not there": ("snippets/tls.yaml", "/certs/fullchain.pem", "/certs/nowhere.pem"),
     "a static word that it does not know": ("traefik.yaml", "graceTimeOut", "graceTimesOut"),

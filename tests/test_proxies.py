@@ -16,15 +16,6 @@ from tests.support.clients import SITE
 from tests.support.stack import PROXIES, StackUnderTest
 
 pytestmark = pytest.mark.usefixtures("any_app")
-# How each proxy refuses a head that is over its own limits: the bytes in the line or in a header, and the status.
-TOO_LARGE = {
-    # bytes, status for the line, status for a header
-    "nginx": (17_000, 414, 431),
-    "caddy": (40_000, 431, 431),
-    "apache": (17_000, 414, 400),
-    "traefik": (40_000, 431, 431),
-    "haproxy": (40_000, 414, 431),
-}
 
 
 @pytest.mark.duty("HTTP/3")
@@ -223,13 +214,13 @@ def test_text_is_compressed_where_the_client_can_read_it(stack: StackUnderTest, 
 
 
 def test_a_body_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, version: str) -> None:
-    limit = 10 * 2**20
+    limit, excess = contract.BODY, proxies.OVER_LIMITS[proxy][proxies.BODY]
     allowed = stack.request(proxy, "POST", "/upload", version, data=b"x" * limit)
     assert (allowed.status_code, allowed.json()["bytes"]) == (200, limit)
     # Only one byte too many, because a proxy that refuses does not read on. A client that still sends may meet a closed
     # connection before it reads the refusal. Over HTTP/1.1 a refusal closes the connection, so the client asks first.
     if version != "1.1":
-        assert stack.request(proxy, "POST", "/upload", version, data=b"x" * (limit + 1)).status_code == 413
+        assert stack.request(proxy, "POST", "/upload", version, data=b"x" * (limit + 1)).status_code == excess.status
         return
     head = f"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: {limit + 1}\r\nExpect: 100-continue\r\n\r\n"
     with stack.socket(proxy) as connection:
@@ -240,27 +231,37 @@ def test_a_body_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, ver
             if b"HTTP/1.1 100 " in answer and not sent:  # this proxy counts what comes, and not what was announced
                 sent = True
                 connection.sendall(b"x" * (limit + 1))
-    assert b"HTTP/1.1 413 " in answer, answer[:200]
+    assert b"HTTP/1.1 %d " % excess.status in answer, answer[:200]
 
 
-@pytest.mark.parametrize("part", ["line", "header"])
-def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, part: str) -> None:
-    size, *refusals = TOO_LARGE[proxy]
+def ask_with(stack: StackUnderTest, proxy: str, path: str, headers: str = "") -> int:
+    """The status for a request with these headers."""
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    return int(stack.raw(proxy, head.encode()).split()[1])
 
-    def status(count: int) -> int:
-        query, header = ("a" * count, "") if part == "line" else ("", "a" * count)
-        head = f"GET /live?{query} HTTP/1.1\r\nHost: localhost\r\nX-Large: {header}\r\nConnection: close\r\n\r\n"
-        return int(stack.raw(proxy, head.encode()).split()[1])
 
-    assert status(contract.HEADER) == 200
-    assert status(size) == refusals[part == "header"]
+def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str) -> None:
+    line, header = (proxies.OVER_LIMITS[proxy][limit] for limit in (proxies.LINE, proxies.HEADER))
+    assert ask_with(stack, proxy, f"/live?{'a' * (contract.LINE - 50)}") == 200
+    assert ask_with(stack, proxy, f"/live?{'a' * line.amount}") == line.status
+    assert ask_with(stack, proxy, "/live", f"X-Large: {'a' * contract.HEADER}\r\n") == 200
+    assert ask_with(stack, proxy, "/live", f"X-Large: {'a' * header.amount}\r\n") == header.status
+    together = proxies.OVER_LIMITS[proxy].get(proxies.ALL_HEADERS, proxies.Excess(40_000, 200))
+    headers = "".join(f"X-Large-{number}: {'a' * (together.amount // 4)}\r\n" for number in range(4))
+    assert ask_with(stack, proxy, "/live", headers) == together.status
 
 
 def test_too_many_headers_are_refused(stack: StackUnderTest, proxy: str) -> None:
-    headers = "".join(f"X-Many-{number}: m\r\n" for number in range(95))
-    head = f"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
     # Caddy and Traefik do not count headers. There, granian refuses them.
-    assert int(stack.raw(proxy, head.encode()).split()[1]) == (400 if proxy == "apache" else 431)
+    limit = proxies.OVER_LIMITS[proxy].get(proxies.HEADERS, proxies.Excess(95, 431))
+    headers = "".join(f"X-Many-{number}: m\r\n" for number in range(limit.amount))
+    assert ask_with(stack, proxy, "/live", headers) == limit.status
+
+
+def test_a_reply_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str) -> None:
+    limit = proxies.OVER_LIMITS[proxy].get(proxies.REPLY_HEAD, proxies.Excess(60_000, 200))
+    assert ask_with(stack, proxy, f"/head/{limit.amount}") == limit.status
+    assert ask_with(stack, proxy, "/live") == 200
 
 
 def test_a_body_of_exactly_the_limit_passes(stack: StackUnderTest, any_app: None, proxy: str) -> None:

@@ -1,20 +1,13 @@
 """How often one request reaches the application, where the application does not answer it well."""
 
-import http.client
 import itertools
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import pytest
 
-from stack import ROOT
-from stack.compose import LABEL
-from stack.waiting import wait_until
-from tests.support.clients import SITE
-from tests.support.engine import address_in, client, remove, run_detached
-from tests.support.stack import IMAGES, StackUnderTest
+from tests.support.counting import Counting, run_counting_server
+from tests.support.stack import StackUnderTest
 
 pytestmark = pytest.mark.full
 SAFE, UNSAFE = ("GET", "HEAD"), ("POST", "PUT", "PATCH", "DELETE")
@@ -27,59 +20,26 @@ BAD_BODIES = {
 numbers = itertools.count()
 
 
-class Counting:
-    """A server in the app's place that counts what reaches it: tests/support/counting_server.py."""
-
-    def __init__(self, stack: StackUnderTest, address: str) -> None:
-        self.stack, self.address = stack, address
-
-    def ask(self, proxy: str, method: str, path: str) -> str:
-        """Sends one request on a connection of its own; the status, or the error."""
-        body = b"x" if method in ("POST", "PUT", "PATCH") else None
-        port = self.stack.https_port(proxy)
-        with closing(http.client.HTTPSConnection(SITE, port, timeout=20, context=self.stack.tls())) as connection:
-            try:
-                connection.request(method, path, body)
-                return str(connection.getresponse().status)
-            except (OSError, http.client.HTTPException) as error:
-                return type(error).__name__
-
-    def count(self, path: str) -> int:
-        """How many requests for a path have reached the server."""
-        with closing(http.client.HTTPConnection(self.address, 8001, timeout=10)) as connection:
-            connection.request("GET", "/")
-            return int(json.loads(connection.getresponse().read()).get(path, 0))
-
-    def arrivals(self, proxy: str, method: str, fault: str) -> int:
-        """How often one request with that fault reaches the server."""
-        path = f"/{fault}/{next(numbers)}"
-        self.ask(proxy, method, path)
-        return self.count(path)
-
-
 @pytest.fixture(scope="module")
 def counting(stack: StackUnderTest) -> Iterator[Counting]:
     """The counting server, which every proxy has found."""
-    remove(*stack.compose.containers("app", include_stopped=True))
-    stack.serving = None
-    network = stack.network("backend")
-    alias = {network: client().api.create_endpoint_config(aliases=["app"])}
-    labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "counting"}
-    script = (ROOT / "tests/support/counting_server.py").read_text()
-    container = run_detached(
-        f"{IMAGES}-app", "python3", "-c", script, labels=labels, network=network, networking_config=alias
-    )
-    try:
-        server = Counting(stack, address_in(container, network))
-        for proxy in stack.proxies:
-            assert wait_until(lambda proxy=proxy: server.ask(proxy, "GET", "/") == "200", 20), proxy
+    with run_counting_server(stack) as server:
         yield server
-    finally:
-        remove(container)
+
+
+def count_arrivals(counting: Counting, proxy: str, method: str, fault: str) -> int:
+    """How often one request with that fault reaches the server."""
+    path = f"/{fault}/{next(numbers)}"
+    counting.ask(proxy, method, path)
+    return counting.count(path)
 
 
 def test_a_request_without_an_answer_is_sent_twice_at_most(counting: Counting, proxy: str) -> None:
-    seen = {(method, fault): counting.arrivals(proxy, method, fault) for method in (*SAFE, *UNSAFE) for fault in FAULTS}
+    seen = {
+        (method, fault): count_arrivals(counting, proxy, method, fault)
+        for method in (*SAFE, *UNSAFE)
+        for fault in FAULTS
+    }
     assert {case: count for case, count in seen.items() if count > (2 if case[0] in SAFE else 1)} == {}
     assert min(seen.values()) > 0, seen
 
@@ -112,4 +72,4 @@ def test_idle_connections_are_no_reason_to_ask_again(counting: Counting, proxy: 
     for method in SAFE:
         with ThreadPoolExecutor(6) as clients:  # six requests at once, whose connections the proxy keeps
             assert set(clients.map(lambda _: counting.ask(proxy, "GET", "/hold"), range(6))) == {"200"}
-        assert counting.arrivals(proxy, method, "close") <= 2
+        assert count_arrivals(counting, proxy, method, "close") <= 2

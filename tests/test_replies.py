@@ -73,7 +73,7 @@ def back_end(stack: StackUnderTest) -> Iterator[BackEnd]:
             detach=True,
             labels={f"{LABEL}.project": stack.compose.project},
             network=network,
-            networking_config={network: client().api.create_endpoint_config(aliases=["app"])},
+            networking_config={network: client().api.create_endpoint_config(aliases=[stack.app_name()])},
         )
         .id
     )

@@ -31,7 +31,7 @@ def test_nobody_meets_a_container_that_is_not_ready(stack: StackUnderTest) -> No
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(readiness, "READY_SECONDS", 5)
-                with pytest.raises(Problem, match=r"was not ready within 5 s \(/status/503: 503\)"):
+                with pytest.raises(Problem, match=r"was not ready within 5 s \(/status/503: 503, for https"):
                     stack.swap_app()
         finally:
             stack.choose_server("uvicorn", "asgi", "bare", HEALTH_PATH="")

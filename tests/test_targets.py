@@ -1,13 +1,11 @@
 """Which request targets and Host headers reach the application, and what it reads in them, by version of HTTP."""
 
-import asyncio
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.raw_clients import Head, Reply, ask_http2, ask_http3, make_head, send_all
+from tests.support.raw_clients import Reply, ask, make_head, send_all
 from tests.support.stack import StackUnderTest
 from tests.support.targets import READ, REFUSED, URLS, make_request, make_target
 
@@ -105,21 +103,6 @@ def test_only_a_path_or_a_url_is_a_target(stack: StackUnderTest, proxy: str) -> 
             assert is_refused(reply), (form, reply)
         elif form in READ or not is_refused(reply):
             assert not find_fault(reply), (form, find_fault(reply))
-
-
-def ask(stack: StackUnderTest, proxy: str, version: str, heads: list[Head]) -> list[Reply]:
-    """The replies over HTTP/2 or HTTP/3, each on a connection of its own."""
-    port = stack.https_port(proxy)
-
-    async def ask_all() -> list[Reply]:
-        return await asyncio.gather(*(ask_http3(port, head, str(stack.ca)) for head in heads))
-
-    if version == "3":
-        return asyncio.run(ask_all())
-    tls = stack.tls()
-    tls.set_alpn_protocols(["h2"])
-    with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda head: ask_http2(port, head, tls), heads))
 
 
 @pytest.fixture(params=["2", "3"], ids="http{}".format)

@@ -8,7 +8,7 @@ import re
 import shutil
 from typing import Any
 
-from apps import named_differences, serve
+from apps import contract, named_differences, serve
 from stack import ROOT, Problem, proxies
 from tools import streams
 from tools.claims import page
@@ -87,6 +87,24 @@ def duties() -> str:
     return table(["", *names, "shown by"], rows)
 
 
+def limits() -> str:
+    """A row for each limit of a request's and a reply's size: what passes, and what each proxy answers to more."""
+    names = proxies.names()
+    rows = []
+    for limit, taken in (
+        (proxies.LINE, contract.LINE),
+        (proxies.HEADER, contract.HEADER),
+        (proxies.ALL_HEADERS, contract.ALL_HEADERS),
+        (proxies.HEADERS, contract.HEADERS),
+        (proxies.REPLY_HEAD, contract.REPLY_HEAD),
+        (proxies.BODY, contract.BODY),
+    ):
+        more = [proxies.OVER_LIMITS[name].get(limit) for name in names]
+        cells = [f"{excess.status} to {excess.amount:,}" if excess else "–" for excess in more]
+        rows.append([limit if limit == proxies.HEADERS else f"{limit}, bytes", f"{taken:,}", *cells])
+    return table(["", "passes", *names], rows)
+
+
 def tests() -> str:
     """The last recorded whole run of the tests, in a sentence."""
     note = json.loads(TESTS_RECORD.read_text())
@@ -99,7 +117,7 @@ def tests() -> str:
 PARTS = {
     "README.md": {"servers": servers, "bench": bench, "claims": page.summary, "tests": tests},
     "docs/servers.md": {"differences": differences},
-    "docs/proxies.md": {"duties": duties},
+    "docs/proxies.md": {"duties": duties, "limits": limits},
     "docs/streams.md": {"streams": streams.table_of_pairings, "conditions": streams.conditions},
 }
 

@@ -141,6 +141,14 @@ class Clients(ABC):
         return answer
 
     def log_lines(self, proxy: str, since: float = 0) -> list[dict[str, Any]]:
-        """The JSON lines of a proxy's log since a moment (Unix seconds), as objects."""
-        lines = read_logs(self.container(proxy), since).splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        """The JSON lines of a proxy's log since a moment (Unix seconds), as objects.
+
+        Docker's log driver takes lines in pieces of 16 kB, and Docker 20.10 loses the line end after a longer line.
+        """
+        decoder, objects = json.JSONDecoder(), []
+        for line in read_logs(self.container(proxy), since).splitlines():
+            while line.startswith("{"):
+                value, end = decoder.raw_decode(line)
+                objects.append(value)
+                line = line[end:]
+        return objects

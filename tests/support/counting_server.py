@@ -28,7 +28,7 @@ def read_head(stream: BinaryIO) -> tuple[str, str, dict[str, str]]:
     request_line = stream.readline().decode("latin-1")
     if not request_line:
         raise OSError("closed")
-    method, path, _ = request_line.split()
+    method, path, _ = request_line.split(" ")
     headers = {}
     while line := stream.readline().strip():
         name, _, value = line.decode("latin-1").partition(":")

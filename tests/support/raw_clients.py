@@ -19,6 +19,7 @@ from qh3.h3.events import DataReceived, HeadersReceived
 from qh3.quic.configuration import QuicConfiguration
 
 from tests.support.clients import SITE
+from tests.support.stack import StackUnderTest
 
 PATIENCE = 3.0  # seconds. HAProxy leaves some wrong requests of HTTP/3 without an answer
 AT_ONCE = 4  # requests: the machines of the tests have few cores
@@ -72,8 +73,13 @@ def make_head(path: str, authority: str = SITE, method: str = "GET", scheme: str
     return ((":method", method), (":scheme", scheme), (":authority", authority), (":path", path))
 
 
-def ask_http2(port: int, head: Head, tls: ssl.SSLContext) -> Reply:
-    """One request over a connection of its own. The library checks nothing."""
+def encode(head: Head) -> list[tuple[bytes, bytes]]:
+    """The head as bytes. A character stands for each byte of a value."""
+    return [(name.encode(), value.encode("latin-1")) for name, value in head]
+
+
+def ask_http2(port: int, head: Head, tls: ssl.SSLContext, trailers: Head = ()) -> Reply:
+    """One request over a connection of its own, with fields after its body. The library checks nothing."""
     unchecked = h2.config.H2Configuration(
         header_encoding="latin-1",
         validate_outbound_headers=False,
@@ -82,7 +88,9 @@ def ask_http2(port: int, head: Head, tls: ssl.SSLContext) -> Reply:
     )
     http = h2.connection.H2Connection(unchecked)
     http.initiate_connection()
-    http.send_headers(1, [(name.encode(), value.encode("latin-1")) for name, value in head], end_stream=True)
+    http.send_headers(1, encode(head), end_stream=not trailers)
+    if trailers:
+        http.send_headers(1, encode(trailers), end_stream=True)
     status, headers, body = 0, dict[str, list[str]](), b""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
         with contextlib.suppress(OSError), tls.wrap_socket(plain, server_hostname=SITE) as connection:
@@ -137,10 +145,23 @@ async def ask_http3(port: int, head: Head, authority_file: str) -> Reply:
     async with connect("127.0.0.1", port, configuration=quic, create_protocol=Http3Connection) as client:
         assert isinstance(client, Http3Connection)
         stream = client._quic.get_next_available_stream_id()
-        client.http.send_headers(
-            stream, [(name.encode(), value.encode("latin-1")) for name, value in head], end_stream=True
-        )
+        client.http.send_headers(stream, encode(head), end_stream=True)
         client.transmit()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(client.done, PATIENCE)
         return Reply(int(client.headers.get(":status", ["0"])[0]), client.headers, client.body)
+
+
+def ask(stack: StackUnderTest, proxy: str, version: str, heads: Sequence[Head]) -> list[Reply]:
+    """The replies over HTTP/2 or HTTP/3, each on a connection of its own."""
+    port = stack.https_port(proxy)
+
+    async def ask_all() -> list[Reply]:
+        return await asyncio.gather(*(ask_http3(port, head, str(stack.ca)) for head in heads))
+
+    if version == "3":
+        return asyncio.run(ask_all())
+    tls = stack.tls()
+    tls.set_alpn_protocols(["h2"])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda head: ask_http2(port, head, tls), heads))
