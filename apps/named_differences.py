@@ -73,7 +73,8 @@ DIFFERENCES = (
     ),
     Difference(
         "hypercorn", "asgi", CLOSE_FRAME,
-        "with two workers or more, its main process alone gets SIGTERM, and the workers cut open WebSockets (1006)",
+        "with two workers or more, only its main process gets SIGTERM, and the workers cut WebSockets (1006); many "
+        "stops with open WebSockets hang until Docker kills the server",
         "hypercorn 0.18.0, run.py: shutdown_event; asyncio/run.py: the worker's task group is cancelled",
     ),
     Difference(

@@ -102,7 +102,7 @@ def has_stayed(connection: socket.socket) -> bool:
 
 def open_all(stack: StackUnderTest, sockets: ExitStack, proxies: tuple[str, ...], path: str) -> list[socket.socket]:
     """A connection through each proxy, with a request or, for the path `/ws`, a WebSocket that has echoed."""
-    connections = []
+    connections: list[socket.socket] = []
     for proxy in proxies:
         connection = sockets.enter_context(stack.socket(proxy))
         connection.settimeout(SILENCE + 10)
@@ -154,7 +154,8 @@ def test_measure(testbed: StackUnderTest, cells: list[streams.Cell], pair: tuple
     start(testbed, server, interface)
     has_websocket = interface == "asgi"
     delays = {proxy: measure_delay(testbed, proxy) for proxy in PROXIES}
-    silences, stops = {}, {}
+    silences: dict[str, dict[str, str]] = {}
+    stops: dict[str, dict[str, str]] = {}
     for batch in batches(server, interface):
         silences |= dict(zip(batch, measure_silence(testbed, batch, has_websocket), strict=True))
     for number, batch in enumerate(batches(server, interface)):

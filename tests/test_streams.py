@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps import named_differences
-from tests.support.stack import StackUnderTest
+from apps import named_differences, serve
+from tests.support.stack import PROXIES, StackUnderTest
+from tools import streams
 
 PIECES, PAUSE = 4, 0.1  # seconds between two pieces
 # The longest time that a piece may take from the application to the client. The least of them counts, because a busy
@@ -67,3 +68,9 @@ def test_a_stream_in_reply_to_a_post_arrives_piece_by_piece(
     answer = stack.request(proxy, "POST", path, version, data=b"{}", stream=True)
     moments = [time.monotonic() for piece in answer.iter_content(None) if piece]
     assert len(moments) >= PIECES and moments[-1] - moments[0] > PAUSE * (PIECES - 2), moments
+
+
+def test_the_record_has_every_pairing() -> None:
+    recorded = {(cell["server"], cell["interface"], cell["proxy"]) for cell in streams.read()["cells"]}
+    missing = {(*pair, proxy) for pair in serve.pairs() for proxy in PROXIES} ^ recorded
+    assert missing == set(), "make streams measures them anew"

@@ -8,7 +8,7 @@
 #   (!) Otherwise Gunicorn closes a connection while a proxy sends a request on it, and that request is lost.
 # --graceful-timeout
 #   Seconds that a stop waits for requests in flight. Default: 30. The value must be shorter than compose's
-#   stop_grace_period. Otherwise Docker kills the server. A stop with an open WebSocket takes all of this time.
+#   stop_grace_period. Otherwise Docker kills the server. A stop with an open stream may take all of this time.
 # --timeout
 #   Replaces a worker whose event loop is stuck for this many seconds. Default: 30.
 # --worker-tmp-dir, --no-control-socket
