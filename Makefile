@@ -56,6 +56,7 @@ claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONL
 .PHONY: streams
 streams: $(BIN)/ready ## Measure streams and WebSockets on every server behind every proxy, and write docs/streams.md (5 minutes)
 	@$(TOOLS) streams
+	@$(TOOLS) docs
 
 .PHONY: bench
 bench: $(BIN)/ready ## Measure what a request costs, by server and proxy (QUICK=1, FULL=1, SERVERS=… PROXIES=… SCENARIOS=…; RUN=…: continue a run)

@@ -1,4 +1,4 @@
-"""`make streams`: measures streams and WebSockets on every server behind every proxy, and writes docs/streams.md."""
+"""`make streams`: measures streams and WebSockets on every server behind every proxy, and writes the record docs/streams.json."""
 
 import datetime
 import json
@@ -83,6 +83,3 @@ def main() -> None:
         raise
     if code:
         raise Problem("the record stays as it was: the reason is above")
-    from tools import docs  # docs imports this module
-
-    docs.write()
