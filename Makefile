@@ -54,7 +54,7 @@ claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONL
 	@$(TOOLS) claims
 
 .PHONY: streams
-streams: $(BIN)/ready ## Measure streams and WebSockets on every server behind every proxy, and write docs/streams.md (5 minutes)
+streams: $(BIN)/ready ## Measure streams and WebSockets on every server behind every proxy, and write docs/streams.md (6 minutes)
 	@$(TOOLS) streams
 	@$(TOOLS) docs
 
