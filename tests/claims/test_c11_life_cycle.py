@@ -193,7 +193,8 @@ def write_evidence(finding: Finding, asgi: dict[str, Any]) -> str:
     reloading = [name for name, effects in signals.items() if effects["HUP"]["what"] == "every worker new"]
     return (
         f"With {WORKERS} workers {len(complete)} of {len(asgi)} ASGI servers send each worker one lifespan start-up "
-        f"and one shutdown; {' and '.join(silent) or 'none'} sends none"
+        "and one shutdown (Daphne itself sends none: its script does, with apps/daphne_lifespan.py)"
+        + (f"; {' and '.join(silent)} sends none" if silent else "")
         + (f"; {', '.join(partial)}" if partial else "")
         + f". WSGI has no such events: an import per worker, and `atexit` in every worker on {exits} of {len(wsgi)}. "
         f"HUP replaces all workers on {len(reloading)} of {len(signals)} server scripts."
