@@ -1,4 +1,4 @@
-"""`make streams`: measures streams and WebSockets on every server behind every proxy, and writes the record docs/streams.json."""
+"""`make streams`: measures streams and WebSockets on every server behind every proxy, into docs/streams.json."""
 
 import datetime
 import json
