@@ -18,8 +18,10 @@ if [ -n "${TRUSTED_PROXIES:-}" ]; then
   FROM_BALANCER=""
   for range in $TRUSTED_PROXIES; do
     case $range in *[!0-9A-Fa-f:./]*) echo "apache: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
+    # shellcheck disable=SC2089 # the quotes are for Apache's expression
     FROM_BALANCER="${FROM_BALANCER:+$FROM_BALANCER || }%{CONN_REMOTE_ADDR} -ipmatch '$range'"
   done
+  # shellcheck disable=SC2090
   export FROM_BALANCER
   set -- -DBALANCED "$@"
 fi

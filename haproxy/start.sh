@@ -24,7 +24,8 @@ fi
 for range in ${TRUSTED_PROXIES:-}; do
   case $range in *[!0-9A-Fa-f:./]*) echo "haproxy: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
 done
-export TRUSTED_PROXIES="${TRUSTED_PROXIES:-}" BALANCERS="${TRUSTED_PROXIES:-255.255.255.255}"
+export TRUSTED_PROXIES="${TRUSTED_PROXIES:-}"
+export BALANCERS="${TRUSTED_PROXIES:-255.255.255.255}"
 
 cd /usr/local/etc/haproxy
 awk '$1 == "include" { while ((status = (getline line < $2)) > 0) print "    " line; close($2)

@@ -32,7 +32,7 @@ EOF
 # Who may name the client: snippets/forwarded-headers.conf.
 {
   for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
-  echo 'geo $realip_remote_addr $balanced {'
+  echo "geo \$realip_remote_addr \$balanced {"
   for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
   echo '}'
 } > /run/nginx/trusted-proxies.conf
