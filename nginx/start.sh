@@ -33,6 +33,7 @@ EOF
 {
   for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
   echo "geo \$realip_remote_addr \$balanced {"
+  echo 'default "";'
   for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
   echo '}'
 } > /run/nginx/trusted-proxies.conf
