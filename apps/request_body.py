@@ -41,6 +41,7 @@ class AsgiBody:
         self.server_receive, self.server_send = receive, send
         self.is_begun = self.is_over = self.is_receiving = self.is_answered = False
         self.start: Any = None  # the start of the reply, which waits for the first piece
+        self.first_piece = asyncio.Lock()  # two tasks of the application may send at the same time
 
     async def receive(self) -> Any:
         """The next event. A body that ends before its announced length ends with `http.disconnect`."""
@@ -64,12 +65,18 @@ class AsgiBody:
             self.start = event
             return
         if not self.is_answered:
-            if not self.is_over and (not self.is_begun or self.completes(event)):
-                await self.drain()
-            self.is_answered = True
-            if self.start:
-                await self.server_send(self.start)
+            async with self.first_piece:
+                if not self.is_answered:
+                    await self.begin_reply(event)
         await self.server_send(event)
+
+    async def begin_reply(self, event: Any) -> None:
+        """Sends the start of the reply, after the rest of the body where the first piece `event` needs that."""
+        if not self.is_over and (not self.is_begun or self.completes(event)):
+            await self.drain()
+        if self.start:
+            await self.server_send(self.start)
+        self.is_answered = True
 
     def completes(self, event: Any) -> bool:
         """Whether the first piece of the reply is also the last, by itself or by the announced length."""

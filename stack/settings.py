@@ -147,7 +147,8 @@ def check_edge(settings: Mapping[str, str]) -> None:
                 ip_network(network)
             except ValueError:
                 raise Problem(
-                    f"{name} holds {network}, which is not an address or network: give some, such as 192.0.2.0/24, separated by spaces"
+                    f"{name} holds {network}, which is not an address or network: "
+                    "give some, such as 192.0.2.0/24, separated by spaces"
                 ) from None
     rate = settings.get("LOGIN_RATE", "")
     if rate and not re.fullmatch(r"[1-9][0-9]{0,5}", rate):
