@@ -39,7 +39,7 @@ class FakeCompose:
 
 def wait(restarts: Callable[[], str], faults: list[str]) -> str:
     compose = cast(Compose, FakeCompose(restarts))
-    return readiness.wait_without_fault(compose, "1", "nginx", lambda: faults.pop(0), 5)
+    return readiness.wait_without_fault(compose, "no-container", "nginx", lambda: faults.pop(0), 5)
 
 
 def test_a_restart_before_the_wait_does_not_count() -> None:
