@@ -15,11 +15,11 @@ WORKER_THREADS = 40
 SERVER_THREADS = 16  # the main process, init, and the health check
 
 
-def read_number(*files: str, root: Path = CGROUP) -> int | None:
-    """The first word of the first of these files that holds a number; None where there is no limit."""
+def read_number(*files: str, root: Path = CGROUP, last: bool = False) -> int | None:
+    """The first (or last) word of the first of these files that is there; None where that is no number: no limit."""
     for file in files:
         try:
-            word = (root / file).read_text().split()[0]
+            word = (root / file).read_text().split()[-1 if last else 0]
         except (OSError, IndexError):
             continue
         return int(word) if word.isdigit() else None
@@ -29,10 +29,8 @@ def read_number(*files: str, root: Path = CGROUP) -> int | None:
 def count_cpus(root: Path = CGROUP) -> int:
     """The CPUs that the container may use, rounded up: its quota, at most the cores that it may run on."""
     cores = len(os.sched_getaffinity(0))
-    quota = read_number("cpu.max", "cpu/cpu.cfs_quota_us", "cpu,cpuacct/cpu.cfs_quota_us", root=root)
-    period = read_number("cpu/cpu.cfs_period_us", "cpu,cpuacct/cpu.cfs_period_us", root=root)
-    if (root / "cpu.max").is_file():
-        period = int((root / "cpu.max").read_text().split()[1])
+    quota = read_number("cpu.max", "cpu/cpu.cfs_quota_us", root=root)  # version 2: quota and period in one file
+    period = read_number("cpu.max", "cpu/cpu.cfs_period_us", root=root, last=True)
     return min(cores, max(1, ceil(quota / period))) if quota and period else cores
 
 

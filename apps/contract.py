@@ -54,7 +54,7 @@ MEGABYTE = bytes(range(256)) * 4096
 
 # Bytes of a request line, of one header, of all headers, of a reply's head, and of a body; the number of headers that a
 # client may send. Every proxy and every server takes these. What a proxy answers to more: `OVER_LIMITS` in
-# stack/proxies.py.
+# tools/sizes.py.
 LINE, HEADER, ALL_HEADERS, REPLY_HEAD, BODY, HEADERS = 16_000, 15_000, 20_000, 15_000, 10 * 2**20, 80
 
 

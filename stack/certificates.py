@@ -5,7 +5,7 @@ import ssl
 
 from stack import Problem, engine
 from stack.compose import Compose
-from stack.ports import HTTPS, Port, list_ports
+from stack.ports import Port, list_sites
 from stack.readiness import read_file_of_certs, site_name
 from stack.waiting import wait_until
 
@@ -24,9 +24,9 @@ def reload_proxies(compose: Compose) -> list[str]:
     end = "-----END CERTIFICATE-----"
     certificate = ssl.PEM_cert_to_DER_cert(pem[: pem.index(end) + len(end)])
     reloaded = []
-    for port in list_ports(compose):
+    for port in list_sites(compose):
         service = compose.services[port.service]
-        if (port.inside, port.protocol) != (HTTPS, "tcp") or "stack.reload" not in service.get("labels", {}):
+        if "stack.reload" not in service.get("labels", {}):
             continue
         if not service["environment"].get("CADDY_TLS", FILE).startswith(FILE):
             continue  # Caddy has a certificate of its own
@@ -47,9 +47,8 @@ def read_served(compose: Compose, port: Port) -> bytes:
     """The certificate (DER) that a proxy serves for the site's first name; empty where none answers."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # an expired certificate has to be read, too
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
     try:
-        with socket.create_connection((host, port.number), timeout=5) as plain:
+        with socket.create_connection((port.reached_at, port.number), timeout=5) as plain:
             with context.wrap_socket(plain, server_hostname=site_name(compose)) as connection:
                 return connection.getpeercert(binary_form=True) or b""
     except OSError:

@@ -27,7 +27,14 @@ def interpolate(environ: tuple[tuple[str, str], ...], names: tuple[str, ...], te
     model = {"services": {"settings": {"image": "none", "environment": {name: f"${{{name}-}}" for name in names}}}}
     command = ["docker", "compose", "--file", "-", "config", "--format", "json"]
     done = subprocess.run(
-        command, cwd=ROOT, env=dict(environ), input=json.dumps(model), capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=dict(environ),
+        input=json.dumps(model),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         raise Problem(f".env cannot be read: {' '.join(done.stderr.split())}")

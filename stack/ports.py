@@ -26,6 +26,16 @@ class Port(NamedTuple):
         """The setting that chooses the number."""
         return f"{self.service.upper()}_{'HTTP' if self.inside == HTTP else 'HTTPS'}_PORT"
 
+    @property
+    def reached_at(self) -> str:
+        """The address at which this host reaches the port."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+
+def list_sites(compose: Compose) -> list[Port]:
+    """The ports over which a client reaches the site by TLS over TCP, one a proxy."""
+    return [port for port in list_ports(compose) if (port.inside, port.protocol) == (HTTPS, "tcp")]
+
 
 def list_ports(compose: Compose) -> list[Port]:
     """Every port that the configuration publishes."""

@@ -13,7 +13,7 @@ from typing import Any
 from stack import Problem, dotenv, engine, one_request, progress
 from stack.compose import LABEL, Compose
 from stack.one_request import request_status
-from stack.ports import HTTPS, Port, list_ports
+from stack.ports import HTTPS, Port, list_sites
 from stack.waiting import wait_until
 
 READY_SECONDS = 60
@@ -64,23 +64,18 @@ def wait_for_proxies(
 
     `authority`: the certificate (PEM) of an authority to trust besides the host's.
     """
-    ports = [
-        port
-        for port in list_ports(compose)
-        if port.service in proxies and (port.inside, port.protocol) == (HTTPS, "tcp")
-    ]
+    ports = [port for port in list_sites(compose) if port.service in proxies]
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     name = site_name(compose)
     is_local = engine.is_local()
     given_up = threading.Event()
 
     def wait_for_proxy(port: Port) -> None:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(port.host, port.host)
         container = next(iter(compose.containers(port.service, include_stopped=True)), "")
 
         def find_fault() -> str:
             if is_local:
-                status = request_status(host, port.number, name, path, authority)
+                status = request_status(port.reached_at, port.number, name, path, authority)
             else:
                 status = request_status_there(compose, container, name, path, authority)
             return "" if status == "200" else status
@@ -121,14 +116,15 @@ def wait_without_fault(
     Docker restarts a container that ended by itself. Such an end raises `Problem` at once, and so does a server whose
     workers end again and again. `given_up`: nobody waits any longer, so this ends without a fault.
     """
-    template = "{{.State.Restarting}} {{.RestartCount}} {{.State.Status}}"
+    template = "{{.State.Restarting}} {{.RestartCount}} {{.State.Status}} {{.State.Pid}}"
     before = compose.inspect(container, template).split()[1:2]  # a restart of last week says nothing
-    workers = LostWorkers(compose, container)
+    workers = LostWorkers(container)
 
     def has_ended() -> bool:
         is_restarting, *rest = compose.inspect(container, template).split() or [""]
-        count, status = rest[:1], rest[1:]
-        return is_restarting == "true" or (bool(count) and count != before) or status == ["exited"] or workers.count()
+        count, status, first = rest[:1], rest[1:2], rest[2:]
+        has_restarted = is_restarting == "true" or (bool(count) and count != before)
+        return has_restarted or status == ["exited"] or workers.count(first)
 
     faults = []
 
@@ -156,24 +152,23 @@ class LostWorkers:
 
     MOST = 6
 
-    def __init__(self, compose: Compose, container: str) -> None:
-        self.compose, self.container = compose, container
+    def __init__(self, container: str) -> None:
+        self.container = container
         self.seen: set[str] = set()
 
-    def count(self) -> bool:
-        """Whether too many processes have ended since the first call."""
-        running = self.list_processes()
+    def count(self, first: list[str]) -> bool:
+        """Whether too many processes have ended since the first call. `first`: the container's first process."""
+        running = self.list_below(first) if first else set()
         self.seen |= running
         return len(self.seen - running) > self.MOST
 
-    def list_processes(self) -> set[str]:
-        """The processes below the container's first one. The commands of health checks are not below it."""
+    def list_below(self, first: list[str]) -> set[str]:
+        """The container's first process and those below it. The commands of health checks are not below it."""
         top = engine.output("docker", "top", self.container, "-eo", "pid,ppid")
         if not top:
             return set()
         parents = dict(line.split()[:2] for line in top.splitlines()[1:])
-        first = self.compose.inspect(self.container, "{{.State.Pid}}")
-        below = {first}
+        below = {*first}
         while more := {pid for pid, parent in parents.items() if parent in below} - below:
             below |= more
         return below

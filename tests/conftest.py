@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -119,18 +120,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     """Every proxy (with --fast: the default ones); the app is whatever the last test served."""
     if start_failures:  # pytest would start the stack again for each test
         pytest.fail(f"the stack did not start: {start_failures[0]}", pytrace=False)
-    remove_leftovers()
     parts = DEFAULT_PROXIES if pytestconfig.getoption("fast") else PROXIES
     shared = StackUnderTest(f"shared-{os.getpid()}", tmp_path_factory.mktemp("stack"), parts)
-    try:
+    with ExitStack() as end:
         try:
-            shared.start_proxies()
+            end.enter_context(shared.running())
         except Exception as error:
             start_failures.append(f"{error}")
             raise
         yield shared
-    finally:
-        shared.stop()
 
 
 @pytest.fixture

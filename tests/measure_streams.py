@@ -17,7 +17,7 @@ import pytest
 from apps import serve
 from tests.support.conditions import read_conditions
 from tests.support.engine import stop
-from tests.support.stack import PROXIES, StackUnderTest, remove_leftovers
+from tests.support.stack import PROXIES, StackUnderTest
 from tests.test_bounds import ECHO, PING, get, read_all, upgrade
 from tests.test_streams import PAUSE, arrivals
 from tools import streams
@@ -36,15 +36,10 @@ WORKERS = {"gunicorn-sync": "6"}
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """A stack of its own, whose proxies have a short READ_TIMEOUT."""
-    remove_leftovers()
-    stack = StackUnderTest(
-        f"streams-{os.getpid()}", tmp_path_factory.mktemp("streams"), PROXIES, READ_TIMEOUT=str(READ_TIMEOUT)
-    )
-    try:
-        stack.start_proxies()
+    folder = tmp_path_factory.mktemp("streams")
+    stack = StackUnderTest(f"streams-{os.getpid()}", folder, PROXIES, READ_TIMEOUT=str(READ_TIMEOUT))
+    with stack.running():
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="module")

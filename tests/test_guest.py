@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps import named_differences, serve
+from apps import container, named_differences, serve
 from stack import ROOT
 from stack.build import build
 from stack.compose import LABEL, Compose
@@ -177,6 +177,25 @@ def test_auto_workers_follow_the_containers_limits(options: dict[str, Any], expe
     script = "import os; from apps import container as c; print(c.count_workers(), len(os.sched_getaffinity(0)))"
     workers, cores = map(int, run_once(f"{IMAGES}-app", "-c", script, entrypoint="python3", **options).split())
     assert workers == (cores if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("files", "workers", "pids"),
+    [
+        ({"cpu.max": "100000 100000\n", "memory.max": "max\n", "pids.max": "99\n"}, 1, 99),
+        ({"cpu.max": "max 100000\n", "memory.max": "134217728\n", "pids.max": "max\n"}, 1, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n", "pids/pids.max": "99\n"}, 1, 99),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, len(os.sched_getaffinity(0)), None),
+    ],
+    ids=["version 2", "version 2 without limits", "version 1", "version 1 without limits"],
+)
+def test_both_versions_of_control_groups_are_read(
+    tmp_path: Path, files: dict[str, str], workers: int, pids: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert (container.count_workers(tmp_path), container.read_pids_limit(tmp_path)) == (workers, pids)
 
 
 def test_more_threads_than_the_container_may_have_are_refused() -> None:

@@ -14,6 +14,7 @@ from stack import ROOT, proxies
 from stack.waiting import wait_until
 from tests.support.clients import SITE
 from tests.support.stack import PROXIES, StackUnderTest
+from tools import sizes
 
 pytestmark = pytest.mark.usefixtures("any_app")
 
@@ -214,7 +215,7 @@ def test_text_is_compressed_where_the_client_can_read_it(stack: StackUnderTest, 
 
 
 def test_a_body_over_the_limit_is_refused(stack: StackUnderTest, proxy: str, version: str) -> None:
-    limit, excess = contract.BODY, proxies.OVER_LIMITS[proxy][proxies.BODY]
+    limit, excess = contract.BODY, sizes.OVER_LIMITS[proxy][sizes.BODY]
     allowed = stack.request(proxy, "POST", "/upload", version, data=b"x" * limit)
     assert (allowed.status_code, allowed.json()["bytes"]) == (200, limit)
     # Only one byte too many, because a proxy that refuses does not read on. A client that still sends may meet a closed
@@ -241,25 +242,25 @@ def ask_with(stack: StackUnderTest, proxy: str, path: str, headers: str = "") ->
 
 
 def test_a_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str) -> None:
-    line, header = (proxies.OVER_LIMITS[proxy][limit] for limit in (proxies.LINE, proxies.HEADER))
+    line, header = (sizes.OVER_LIMITS[proxy][limit] for limit in (sizes.LINE, sizes.HEADER))
     assert ask_with(stack, proxy, f"/live?{'a' * (contract.LINE - 50)}") == 200
     assert ask_with(stack, proxy, f"/live?{'a' * line.amount}") == line.status
     assert ask_with(stack, proxy, "/live", f"X-Large: {'a' * contract.HEADER}\r\n") == 200
     assert ask_with(stack, proxy, "/live", f"X-Large: {'a' * header.amount}\r\n") == header.status
-    together = proxies.OVER_LIMITS[proxy].get(proxies.ALL_HEADERS, proxies.Excess(40_000, 200))
+    together = sizes.OVER_LIMITS[proxy].get(sizes.ALL_HEADERS, sizes.Excess(40_000, 200))
     headers = "".join(f"X-Large-{number}: {'a' * (together.amount // 4)}\r\n" for number in range(4))
     assert ask_with(stack, proxy, "/live", headers) == together.status
 
 
 def test_too_many_headers_are_refused(stack: StackUnderTest, proxy: str) -> None:
     # Caddy and Traefik do not count headers. There, granian refuses them.
-    limit = proxies.OVER_LIMITS[proxy].get(proxies.HEADERS, proxies.Excess(95, 431))
+    limit = sizes.OVER_LIMITS[proxy].get(sizes.HEADERS, sizes.Excess(95, 431))
     headers = "".join(f"X-Many-{number}: m\r\n" for number in range(limit.amount))
     assert ask_with(stack, proxy, "/live", headers) == limit.status
 
 
 def test_a_reply_head_over_the_limit_is_refused(stack: StackUnderTest, proxy: str) -> None:
-    limit = proxies.OVER_LIMITS[proxy].get(proxies.REPLY_HEAD, proxies.Excess(60_000, 200))
+    limit = sizes.OVER_LIMITS[proxy].get(sizes.REPLY_HEAD, sizes.Excess(60_000, 200))
     assert ask_with(stack, proxy, f"/head/{limit.amount}") == limit.status
     assert ask_with(stack, proxy, "/live") == 200
 

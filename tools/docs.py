@@ -10,7 +10,7 @@ from typing import Any
 
 from apps import contract, named_differences, serve
 from stack import ROOT, Problem, proxies
-from tools import streams
+from tools import sizes, streams
 from tools.claims import page
 from tools.markdown import table
 
@@ -92,16 +92,16 @@ def limits() -> str:
     names = proxies.names()
     rows = []
     for limit, taken in (
-        (proxies.LINE, contract.LINE),
-        (proxies.HEADER, contract.HEADER),
-        (proxies.ALL_HEADERS, contract.ALL_HEADERS),
-        (proxies.HEADERS, contract.HEADERS),
-        (proxies.REPLY_HEAD, contract.REPLY_HEAD),
-        (proxies.BODY, contract.BODY),
+        (sizes.LINE, contract.LINE),
+        (sizes.HEADER, contract.HEADER),
+        (sizes.ALL_HEADERS, contract.ALL_HEADERS),
+        (sizes.HEADERS, contract.HEADERS),
+        (sizes.REPLY_HEAD, contract.REPLY_HEAD),
+        (sizes.BODY, contract.BODY),
     ):
-        more = [proxies.OVER_LIMITS[name].get(limit) for name in names]
+        more = [sizes.OVER_LIMITS[name].get(limit) for name in names]
         cells = [f"{excess.status} to {excess.amount:,}" if excess else "–" for excess in more]
-        rows.append([limit if limit == proxies.HEADERS else f"{limit}, bytes", f"{taken:,}", *cells])
+        rows.append([limit if limit == sizes.HEADERS else f"{limit}, bytes", f"{taken:,}", *cells])
     return table(["", "passes", *names], rows)
 
 

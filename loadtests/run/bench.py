@@ -130,20 +130,18 @@ class HopelessApps:
     """
 
     def __init__(self, starts: Sequence[Start]) -> None:
-        self.pairs: dict[str, set[tuple[str, str]]] = {}
-        for start in starts:
-            self.pairs.setdefault(start.block.app, set()).add((start.block.server, start.block.interface))
-        self.refused: dict[str, set[tuple[str, str]]] = {}
+        self.planned = {(start.block.app, start.block.server, start.block.interface) for start in starts}
+        self.refused: set[tuple[str, str, str]] = set()
+        self.measurable: set[str] = set()  # one server serves these, so the application is not the reason
 
     def note(self, block: Block, faults: Mapping[str, str]) -> None:
         """Notes the faults of a start, by route; `Problem` where the run is to end."""
         if len(faults) < len({cell.route for cell in block.cells}):
-            self.refused[block.app] = set()
-            self.pairs[block.app] = set()  # one server can be measured, so the application is not the reason
+            self.measurable.add(block.app)
             return
-        refused = self.refused.setdefault(block.app, set())
-        refused.add((block.server, block.interface))
-        if self.pairs[block.app] and len(refused) >= min(2, len(self.pairs[block.app])):
+        self.refused.add((block.app, block.server, block.interface))
+        planned, refused = (sum(app == block.app for app, *_ in starts) for starts in (self.planned, self.refused))
+        if block.app not in self.measurable and refused >= min(2, planned):
             raise NothingMeasured(f"{block.app} cannot be measured: {next(iter(faults.values()))}; the run ends here")
 
 

@@ -14,7 +14,6 @@ from tests.claims import Claim, Conclusion, Finding
 from tests.claims.support.protocols import Protocols
 from tests.claims.support.server_starter import SingleServers
 from tests.support.conditions import read_conditions
-from tests.support.stack import remove_leftovers
 from tools import claims
 from tools.claims.records import Record
 
@@ -145,13 +144,9 @@ def finding(request: pytest.FixtureRequest) -> Finding:
 @pytest.fixture(scope="session")
 def protocols(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protocols]:
     """A stack of its own with the probe container. It keeps its measurements for the whole run."""
-    remove_leftovers()
     stack = Protocols(f"probe-{os.getpid()}", tmp_path_factory.mktemp("probe"))
-    try:
-        stack.start_proxies()
+    with stack.running():
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,16 @@ class StackUnderTest(RunningStack, Clients):
         self.containers.start()
         self.ca.write_text(self.read_authority())
 
+    @contextmanager
+    def running(self) -> Iterator["StackUnderTest"]:
+        """Starts the proxies, and removes everything at the end, and where the start fails."""
+        remove_leftovers()
+        try:
+            self.start_proxies()
+            yield self
+        finally:
+            self.stop()
+
     def stop(self) -> None:
         """Removes everything that the stack made. The containers are killed, because no test asks how they end here."""
         self.close_sessions()
