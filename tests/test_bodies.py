@@ -2,11 +2,12 @@
 
 import http.client
 import re
-import threading
+import select
+import ssl
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import niquests
 import pytest
@@ -61,21 +62,34 @@ def list_attacks() -> Iterator[tuple[str, str, Fill]]:
 
 
 def send_all(stack: StackUnderTest, proxy: str, request: bytes) -> bytes:
-    """All that a proxy answers while the client sends, and until the proxy closes or is silent."""
-    answer = b""
+    """All that a proxy answers while the client sends, and until the proxy closes or nothing moves for a second.
+
+    One thread does both, because Python crashes where two threads use one TLS connection.
+    """
+    answer, rest = b"", memoryview(request)
     with stack.socket(proxy) as connection:
-        connection.settimeout(1)
-
-        def send() -> None:
-            with suppress(OSError):  # the proxy has closed
-                connection.sendall(request)
-
-        sender = threading.Thread(target=send)
-        sender.start()
-        with suppress(OSError):
-            while piece := connection.recv(65536):
-                answer += piece
-        sender.join(20)
+        connection.setblocking(False)
+        moved_at = time.monotonic()
+        while time.monotonic() < moved_at + 1:
+            before = len(answer), len(rest)
+            select.select([connection], [connection] if rest else [], [], 0.05)
+            try:
+                rest = rest[connection.send(rest[:65536]) :] if rest else rest
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            except OSError:
+                rest = rest[:0]  # the proxy takes no more, but its answer may be on the way
+            try:
+                piece = connection.recv(65536)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                piece = None
+            except OSError:
+                break
+            if piece == b"":
+                break
+            answer += piece or b""
+            if (len(answer), len(rest)) != before:
+                moved_at = time.monotonic()
     return answer
 
 
