@@ -1,6 +1,7 @@
 """How the tests are spread over the workers of pytest-xdist, and what interrupted workers leave."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,3 +64,43 @@ def test_interrupted_workers_leave_nothing() -> None:
     output = process.communicate(timeout=90)[0]
     assert process.returncode != 0 and "Interrupt" in output, output
     assert not projects & list_projects()
+
+
+CRASH = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range({number}))
+def test_it(number):
+    with open({record!r}, "a") as record:
+        print({name!r}, number, file=record)
+    if {name!r} in ("a", "d") and number == {crash}:
+        os.kill(os.getpid(), 11)
+"""
+
+
+@pytest.mark.parametrize(("number", "crash"), [(5, 2), (5, 0), (5, 4), (2, 1), (1, 0)])
+def test_a_crashed_worker_fails_one_test_and_the_others_run(tmp_path: Path, number: int, crash: int) -> None:
+    record = tmp_path / "record"
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_xdist_make_scheduler\n")
+    for name in "abcdef":
+        test = CRASH.format(record=str(record), name=name, number=number, crash=crash)
+        (tmp_path / f"test_{name}.py").write_text(test)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "2",
+        "-c",
+        "/dev/null",
+        f"--rootdir={tmp_path}",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    crashes = re.findall(r"crashed while running '(?:.*/)?test_(\w).py::test_it\[(\d)\]'", done.stdout)
+    assert sorted(crashes) == [("a", str(crash)), ("d", str(crash))], done.stdout
+    assert f"2 failed, {6 * number - 2} passed" in done.stdout, done.stdout
+    ran = record.read_text().splitlines()
+    assert sorted(ran) == [f"{name} {each}" for name in "abcdef" for each in range(number)], "once each"
