@@ -76,7 +76,7 @@ class GroupScheduling(LoadScopeScheduling):
     def _reschedule(self, node: WorkerController) -> None:
         """Gives a worker groups until it has three tests (xdist's own name for this method).
 
-        (!) xdist gives a single group. A worker runs its last test only when it knows the next test, or that there is none.
+        (!) xdist gives a single group. A worker runs a test only when it knows the next test, or that there is none.
         """
         if node not in self.registered_collections:
             return  # it replaces a worker, and still collects
