@@ -26,6 +26,7 @@ WITHOUT_SNIPPET: dict[tuple[str, str], str] = {
     ("traefik", "access-log"): "in the static traefik.yaml",
     ("traefik", "limits"): "the body's is an option of buffering, the head's is in the static traefik.yaml",
     ("traefik", "cache"): "the standard build has no cache",
+    ("traefik", "files"): "Traefik serves no files",
 }
 # A file among the snippets that belongs to no concern, and what it is.
 NO_CONCERN = {
