@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(PYTHON) -m stack
 TOOLS := $(PYTHON) -m tools
+# What is given on the command line goes on as it is: CMD='echo $HOME' keeps its dollar. Default: make expands it.
+COMMAND_LINE := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(COMMAND_LINE),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 
 .PHONY: help
 help: ## List the targets
