@@ -32,7 +32,8 @@ x-app: &app
   init: true
   restart: unless-stopped
   environment: &environment
-    {{SERVER: "${{SERVER:-uvicorn}}", INTERFACE: asgi, APP: bare, WORKERS: "1", DOMAIN: localhost, STATIC_DIR: static}}
+    {{SERVER: "${{SERVER:-uvicorn}}", INTERFACE: asgi, APP: bare, WORKERS: "1", DOMAIN: localhost, STATIC_DIR: static,
+     GRACE: "${{GRACE:-20}}"}}
   volumes: ["data:/data"]
   tmpfs: ["/tmp:uid=10001"]
 services:
@@ -127,12 +128,18 @@ class Deployment(Clients):
             check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Starts a script in a process group of its own; both streams in one."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """Starts a script in a process group of its own, both streams in one, and waits for its end."""
+        process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
+        with process:
+            try:
+                yield process
+            finally:
+                process.wait(timeout=90)
 
     @property
     def compose(self) -> Compose:
@@ -147,8 +154,9 @@ class Deployment(Clients):
     def list_published(self) -> list[str]:
         """The app's running containers to which its name leads."""
         running = list_containers(self.project, "app", running=True)
-        endpoints = {each: inspect(each)["NetworkSettings"]["Networks"][f"{self.project}_backend"] for each in running}
-        return [each for each, endpoint in endpoints.items() if "app" in (endpoint["Aliases"] or [])]
+        networks = {each: inspect(each)["NetworkSettings"]["Networks"] for each in running}
+        endpoints = {each: network.get(f"{self.project}_backend") for each, network in networks.items()}
+        return [each for each, endpoint in endpoints.items() if endpoint and "app" in (endpoint["Aliases"] or [])]
 
     def read_tag(self) -> str:
         """The tag in .env."""
