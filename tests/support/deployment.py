@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,10 @@ from pathlib import Path
 
 from stack import ROOT
 from stack.build import build, remove_images
-from stack.compose import LABEL, Compose
+from stack.compose import Compose
 from stack.readiness import read_file_of_certs
-from stack.waiting import wait_until
 from tests.support.clients import Clients
-from tests.support.engine import client, inspect, list_containers, remove_project
+from tests.support.engine import inspect, list_containers, remove_project
 from tests.support.stack import IMAGES, PREFIX, free_port, own_environment
 
 SCRIPTS = ("roll", "run", "logs")
@@ -165,7 +163,9 @@ class Deployment(Clients):
 
     def scale(self, number: int) -> None:
         """Runs as many containers of the app."""
-        self.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", f"app={number}", "app")
+        self.compose.run(
+            "up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", f"app={number}", "app"
+        )
 
     def read_tags(self) -> list[str]:
         """The tags of the images of the app's containers."""
