@@ -1,5 +1,6 @@
-"""The scripts of a deployment: a roll under load, one that fails, the way back, interruptions, one-off commands, logs."""
+"""The scripts of a deployment: rolls under load, that fail, back, and interrupted; one-off commands; logs."""
 
+import json
 import os
 import pty
 import random
@@ -10,17 +11,15 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stack import ROOT, swap
-from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.deployment import Deployment, deployed
-from tests.support.engine import client, inspect, read_logs
+from tests.support.engine import inspect, read_logs
 from tests.test_life import Load
 
 pytestmark = pytest.mark.full
@@ -158,7 +157,7 @@ def test_an_interrupted_roll_leaves_the_old_version_or_the_new_one(
 
 def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deployment) -> None:
     deployment.scale(2)
-    moments, seen = random.Random(SEED), Counter[int]()
+    moments, seen = random.Random(SEED), Counter[int]()  # noqa: S311 - the same moments each time
     with Load(deployment, "nginx", "GET") as load:
         for number in range(KILLS):
             with deployment.start("./roll", "--to", deployment.read_tag()) as process:
@@ -176,30 +175,34 @@ def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deploy
 
 def test_a_roll_does_what_a_swap_of_the_laboratory_does(deployment: Deployment) -> None:
     """So what the tests of a swap show, and what the bench measures, is what a deployment does."""
-    began = time.time()
-    roll(deployment, "--to", deployment.read_tag())
-    rolled = list_calls(deployment, began)
-    began = time.time()
-    swap.swap_app(deployment.compose.with_settings({"GRACE": "19"}))
-    assert list_calls(deployment, began) == rolled
+    with record_calls(deployment) as rolled:
+        roll(deployment, "--to", deployment.read_tag())
+    with record_calls(deployment) as swapped:
+        swap.swap_app(deployment.compose.with_settings({"GRACE": "19"}))
+    assert rolled == swapped
     assert {("new", "start"), ("old", "stop"), ("new", "disconnect")} <= set(rolled)
     assert f"\nDNS_SECONDS={swap.DNS_SECONDS}\n" in (ROOT / "deploy/roll").read_text()
 
 
-def list_calls(deployment: Deployment, began: float) -> list[tuple[str, str]]:
-    """What happened to the app's containers since then, but for the checks: which of them, and what."""
-    events = client().api.events(since=began, until=time.time(), decode=True)
-    names: dict[str, str] = {}
-    calls = []
-    for event in events:
-        attributes: dict[str, Any] = event["Actor"]["Attributes"]
-        is_app = attributes.get(f"{LABEL}.project") == deployment.project and attributes[f"{LABEL}.service"] == "app"
-        container = attributes.get("container", "") if event["Type"] == "network" else event["Actor"]["ID"]
-        if is_app and attributes[f"{LABEL}.oneoff"] == "False":
-            names.setdefault(container, "new" if event["Action"] == "create" else "old")
-        if container in names and not event["Action"].startswith(("exec_", "top", "health_status")):
-            calls.append((names[container], event["Action"]))
-    return calls
+@contextmanager
+def record_calls(deployment: Deployment) -> Iterator[list[tuple[str, str]]]:
+    """What happens to the app's containers meanwhile, but for the checks: which of them, and what."""
+    (old,) = deployment.apps()
+    command = ["docker", "events", "--format", "{{json .}}"]
+    calls: list[tuple[str, str]] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield calls
+            (new,) = deployment.apps()
+            names = {old: "old", new: "new"}
+            time.sleep(1)
+        finally:
+            process.terminate()
+        for line in process.communicate()[0].splitlines():
+            event = json.loads(line)
+            container = event["Actor"]["Attributes"].get("container", event["Actor"]["ID"])
+            if container in names and not event["Action"].startswith(("exec_", "top", "health_status")):
+                calls.append((names[container], event["Action"]))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A small deployment of its own: the scripts of deploy/ with a compose.yaml, one proxy, and a project in Git."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -55,10 +56,7 @@ services:
   nginx:
     image: {IMAGES}-nginx
     restart: unless-stopped
-    environment:
-      {{DOMAIN: localhost, APP_HOST: "${{COMPOSE_PROJECT_NAME}}-app", HTTPS_PORT: "${{PORT}}", ADMIN_ALLOW: 127.0.0.0/8,
-       READ_TIMEOUT: "${{READ_TIMEOUT:-60}}", LOGIN_RATE: "10", CLIENT_REQUESTS: "1024", BODY_LIMIT: "10",
-       STATIC_PATH: /static/, ADMIN_PATH: "", CACHE_PATH: "", LOGIN_PATH: ""}}
+    environment: NGINX_ENVIRONMENT
     labels: {{stack.check: "-t", stack.reload: HUP}}
     group_add: ["10100"]
     networks: [edge, backend]
@@ -86,7 +84,11 @@ class Deployment(Clients):
         self.folder.mkdir()
         for script in SCRIPTS:
             shutil.copy2(ROOT / "deploy" / script, self.folder / script)
-        (self.folder / "compose.yaml").write_text(COMPOSE)
+        # The settings of the proxy are those of the laboratory, but for these.
+        own = {"DOMAIN": "localhost", "APP_HOST": "${COMPOSE_PROJECT_NAME}-app", "HTTPS_PORT": "${PORT}"}
+        settings = Compose(own_environment("settings")).services["nginx"]["environment"]
+        environment = settings | own | {"READ_TIMEOUT": "${READ_TIMEOUT:-60}"}
+        (self.folder / "compose.yaml").write_text(COMPOSE.replace("NGINX_ENVIRONMENT", json.dumps(environment)))
         (self.folder / "Dockerfile").write_text(DOCKERFILE)
         (self.folder / ".gitignore").write_text(".env*\n.roll\n")
         self.settings: dict[str, str] = {}
