@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from apps import serve
-from stack import ROOT, Problem, dotenv, images
+from apps.runtime import serve
+from stack import ROOT, Problem, dotenv, images, own_app
 from stack.compose import Compose
 
 # Variables on make's command line that are no setting of a deployment. `make bench` reads the first ones.
@@ -18,14 +18,28 @@ FOR_BENCH = {
     *("SERVERS", "INTERFACES", "APPS", "PROXIES", "SCENARIOS", "ROUNDS", "RATE", "HTTP", "MODES"),
     *("SLOWDOWN", "QUICK", "FULL", "RUN"),
 }
-FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "FAST", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT", "YES"}
+FOR_MAKE = FOR_BENCH | {
+    "PYTHON",
+    "PYTEST_ARGS",
+    "FAST",
+    "UPGRADE",
+    "ONLY",
+    "PINS",
+    "A",
+    "B",
+    "UI_PORT",
+    "YES",
+    "CMD",
+    "ID",
+}
 
 
 class Settings(NamedTuple):
     """Valid settings of a deployment.
 
     `choice`: the server. `proxies`: the proxies to run. `exclusive`: whether the user named them, so that others stop.
-    `more`: the services to run beside the proxies and the app.
+    `more`: the services to run beside the proxies and the app. `release`: APP_RELEASE. `has_assets`, `has_processes`:
+    whether an own application has static files for the proxies, and commands beside the web process.
     """
 
     choice: serve.Choice
@@ -33,6 +47,9 @@ class Settings(NamedTuple):
     proxies: list[str]
     exclusive: bool
     more: list[str]
+    release: str = ""
+    has_assets: bool = False
+    has_processes: bool = False
 
     @property
     def parts(self) -> list[str]:
@@ -51,17 +68,27 @@ def read(environ: Mapping[str, str]) -> Settings:
     check_spelling_in_dotenv()
     settings = dotenv.overlay(environ)
     choice = read_choice(settings)
+    own = own_app.read(settings, settings.get("COMPOSE_PROJECT_NAME") or Compose().project)
     check_addresses(settings)
     check_paths(settings)
     check_edge(settings)
     check_limits(settings)
     # The base images that the engine has. With another one, `make up` would read the configuration again.
-    compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base})
+    compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base} | own)
     check_grace(choice, compose)
     check_ipv6(settings, compose)
     check_pids(choice, compose)
     proxies = read_proxies(settings, compose)
-    return Settings(choice, compose, proxies or compose.default_proxies(), bool(proxies), read_more(settings, compose))
+    return Settings(
+        choice,
+        compose,
+        proxies or compose.default_proxies(),
+        bool(proxies),
+        read_more(settings, compose),
+        settings.get("APP_RELEASE", ""),
+        bool(own and settings.get("STATIC_DIR")),
+        bool(settings.get("APP_PROCESSES")),
+    )
 
 
 def spelling(makeflags: str, instead: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -216,11 +243,11 @@ def read_more(settings: Mapping[str, str], compose: Compose) -> list[str]:
     """The services beside the stack's own: those whose profiles the user asks for, and those without a profile."""
     profiles = compose.profiles()
     names = set(split_list(settings.get("COMPOSE_PROFILES", "")))
-    allowed = {profile for service in profiles.values() for profile in service} | {"*"}
+    allowed = {profile for service in profiles.values() for profile in service} - {"assets", "processes"} | {"*"}
     for name in sorted(names - allowed):
         raise Problem(f"COMPOSE_PROFILES={name} is not a profile here: choose {', '.join(sorted(allowed))}")
     proxies = compose.proxies()
-    others = [name for name in compose.services if name not in {*proxies, "app", "certs"}]
+    others = [name for name in compose.services if name not in {*proxies, "app", "certs", "assets", "processes"}]
     more = [name for name in others if name not in profiles or names & {*profiles[name], "*"}]
     if "postgres" in more and not settings.get("POSTGRES_PASSWORD"):
         raise Problem("POSTGRES_PASSWORD is empty: give the database that COMPOSE_PROFILES asks for a password")

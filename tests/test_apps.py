@@ -11,7 +11,8 @@ from wsgiref.validate import validator
 import httpx
 import pytest
 
-from apps import contract, gateway, serve
+from apps import contract
+from apps.runtime import gateway, serve
 
 
 def pieces(body: bytes) -> Iterator[bytes]:

@@ -122,7 +122,7 @@ def test_the_page_of_the_bench_loads_the_running_stack_and_ends_with_ctrl_c(chec
 
 OWN_APPLICATION = '''"""An application of the user's own."""
 
-from apps import gateway
+from apps.runtime import gateway
 
 
 async def site(scope, receive, send):

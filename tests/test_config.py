@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from stack import ROOT, proxies
 from tests.support.engine import exec_in, exec_status, inspect, run_once
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest, server_image

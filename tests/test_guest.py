@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from apps import container, named_differences, serve
+from apps import named_differences
+from apps.runtime import container, serve
 from stack import ROOT
 from stack.build import build
 from stack.compose import LABEL, Compose
@@ -105,7 +106,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 def test_the_health_check_asks_as_the_sites_client(guests: Guests, pair: tuple[str, str]) -> None:
     container = guests.containers[pair]
-    check = ("python3", "/srv/apps/healthcheck.py")
+    check = ("python3", "/srv/apps/runtime/healthcheck.py")
 
     def is_ready() -> bool:
         return exec_status(container, *check)[0] == 0

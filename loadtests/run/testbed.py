@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from apps import serve
+from apps.runtime import serve
 from loadtests.generator.orders import Observation, Order
 from loadtests.run import engine_counters
 from loadtests.run.generators import Generator, measure_together

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
-from apps import serve
+from apps.runtime import serve
 from loadtests.run.plan import Block, Plan
 from loadtests.scenarios import Scenario, scenarios
 from loadtests.window import DIRECT, NO_SERVER, PAIR, STOCK, Cell
@@ -134,7 +134,7 @@ def list_stock_routes() -> list[str]:
 
 def has_one_process(server: str, interface: str) -> bool:
     """Whether the server's script says that it has no workers."""
-    return serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")["workers"].startswith("one")
+    return serve.facts(serve.SERVERS / interface / f"{server}.sh")["workers"].startswith("one")
 
 
 def read_slowdown(text: str, servers: Mapping[str, list[str]]) -> dict[str, int]:

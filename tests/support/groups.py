@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from xdist.scheduler import LoadScopeScheduling
 
-from apps import serve
+from apps.runtime import serve
 
 # Every server with the plain application, and every other application on one server. All of them on all: C26.
 SERVED = [(*pair, "bare") for pair in serve.pairs()] + [
