@@ -4,9 +4,6 @@
 # beside the old one's data, and ends (docs/postgresql-upgrade.md).
 set -eu
 [ -n "${POSTGRES_PASSWORD:-}" ] || { echo "postgres: POSTGRES_PASSWORD is empty: give the password of the role app" >&2; exit 1; }
-# Of two roles, the application uses one. ./rotate changes to the other, so that two passwords hold for a while.
-user=${POSTGRES_USER:-app}
-case $user in app | app_2) ;; *) echo "postgres: POSTGRES_USER=$user: give app or app_2, between which ./rotate changes" >&2; exit 1 ;; esac
 umask 077
 
 # Runs statements, one a line, with the program itself, before it listens.
@@ -38,14 +35,9 @@ EOF
   echo "postgres: made the database app"
 fi
 [ "${1:-}" != new ] || exit 0
-# The second role is a member of the first. What it makes belongs to the first.
-[ "$user" = app ] || sql "$PGDATA" <<EOF
-DO \$\$ BEGIN CREATE ROLE $user LOGIN IN ROLE app; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$
-ALTER ROLE $user SET role = app
-EOF
-# At each start, so that the password is the one in .env.
+# At each start, so that the password is the one in .env. After ./rotate, this role may not log in.
 sql "$PGDATA" <<EOF
-ALTER ROLE $user PASSWORD '$(printf %s "$POSTGRES_PASSWORD" | sed "s/'/''/g")'
+ALTER ROLE app PASSWORD '$(printf %s "$POSTGRES_PASSWORD" | sed "s/'/''/g")'
 EOF
 unset POSTGRES_PASSWORD
 exec postgres -D "$PGDATA" -c config_file=/etc/stack-postgres/postgresql.conf "$@"
