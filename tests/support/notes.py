@@ -192,11 +192,12 @@ class Load:
         self.thread.join(timeout=30)
 
 
-def build_image(folder: Path, name: str) -> None:
-    """Builds a Dockerfile of the tests."""
+def build_image(folder: Path, name: str, **arguments: str) -> None:
+    """Builds the Dockerfile of a folder."""
     bundle = images.ca_bundle()
     secret = ["--secret", f"id=ca,src={bundle}"] if bundle else []
-    command = ["docker", "buildx", "build", "--load", "--quiet", *secret, "--tag", name, str(folder)]
+    words = [word for argument in arguments.items() for word in ("--build-arg", "=".join(argument))]
+    command = ["docker", "buildx", "build", "--load", "--quiet", *secret, *words, "--tag", name, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
