@@ -109,6 +109,10 @@ docs: ## Write the generated parts of the README and docs/
 lock: ## Pin the dependencies with hashes: requirements/*.txt (UPGRADE=1: the newest releases)
 	@$(TOOLS) lock
 
+.PHONY: outdated
+outdated: ## List the pins that have a newer release, with their changelogs
+	@$(TOOLS) outdated
+
 .PHONY: clean
 clean: ## Remove this folder's images, .venv and caches
 	@$(STACK) clean
