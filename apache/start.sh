@@ -2,6 +2,7 @@
 # Checks the settings and becomes Apache. `start.sh -t` checks the configuration.
 # Apache reads the settings, FIRST_NAME, AUTHORITY_PORT and FROM_BALANCER from the environment.
 set -eu
+[ $# -gt 0 ] || watch-certificates.sh USR1 &
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
@@ -25,6 +26,9 @@ if [ -n "${TRUSTED_PROXIES:-}" ]; then
   export FROM_BALANCER
   set -- -DBALANCED "$@"
 fi
+
+# Who answers an ACME server's question: site.conf.
+[ -z "${ACME_HOST:-}" ] || set -- -DACME "$@"
 
 # Without a complete account nobody gets in: snippets/access.conf.
 if [ -n "${ADMIN_USER:-}" ] && [ -n "${ADMIN_PASSWORD_HASH:-}" ]; then
