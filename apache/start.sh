@@ -2,7 +2,7 @@
 # Checks the settings and becomes Apache. `start.sh -t` checks the configuration.
 # Apache reads the settings, FIRST_NAME, AUTHORITY_PORT and FROM_BALANCER from the environment.
 set -eu
-[ $# -gt 0 ] || watch-certificates.sh USR1 &
+if [ $# -eq 0 ]; then watch-certificates.sh USR1 & fi
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done

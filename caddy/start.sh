@@ -3,11 +3,14 @@
 set -eu
 case ${1:-} in
   run | validate)
-    # Another ACME server than Caddy's own two (Let's Encrypt, ZeroSSL), and the authority that signed its certificate.
+    # Where Caddy gets its own certificate: another server than its own two (Let's Encrypt, ZeroSSL), and the authority that
+    # signed that server's certificate.
     {
-      [ -z "${ACME_DIRECTORY:-}" ] || echo "acme_ca $ACME_DIRECTORY"
-      [ ! -s /etc/acme-ca.pem ] || echo "acme_ca_root /etc/acme-ca.pem"
+      case ${CADDY_TLS:-} in *@*)
+        [ -z "${ACME_DIRECTORY:-}" ] || echo "ca $ACME_DIRECTORY"
+        [ ! -s /etc/acme-ca.pem ] || echo "ca_root /etc/acme-ca.pem" ;;
+      esac
     } > /run/caddy/acme.caddy ;;
 esac
-[ "${1:-}" != run ] || watch-certificates.sh USR1 &
+if [ "${1:-}" = run ]; then watch-certificates.sh USR1 & fi
 exec /usr/local/bin/caddy "$@"

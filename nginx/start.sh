@@ -59,5 +59,5 @@ printf '%s:%s\n' "$user" "$hash" > /run/nginx/admin.users
   fi
   echo "deny all;"
 } > /run/nginx/admin.conf
-[ $# -gt 0 ] || watch-certificates.sh HUP &
+if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 exec nginx -g "daemon off;" "$@"

@@ -16,7 +16,7 @@ case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "traefik: LOGIN_RATE=$LOGIN_RATE is
 # Bodies that a killed process left behind (snippets/buffering.yaml).
 find /tmp -type f -mmin +60 -exec rm -f {} +
 sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
-[ $# -gt 0 ] || watch-certificates.sh HUP &
+if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
 traefik --configFile=/run/traefik/traefik.yaml > /run/traefik/check.log 2>&1 &

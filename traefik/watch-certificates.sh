@@ -3,7 +3,7 @@
 # the proxy. $1: the proxy's signal. The same file is in each proxy's folder.
 # Checked by: test_a_changed_certificate_is_served_without_make_up
 set -u
-read_sum() { cksum /certs/fullchain.pem /certs/privkey.pem 2>/dev/null; }
+read_sum() { sha256sum /certs/fullchain.pem /certs/privkey.pem 2>/dev/null; }
 served=$(read_sum)
 while sleep 5; do
   present=$(read_sum) || continue          # no pair of files at the moment

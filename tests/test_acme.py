@@ -1,0 +1,115 @@
+"""Certificates by ACME, from a real ACME server: the first one, renewals under load, and a server that fails."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from stack import ROOT
+from stack.waiting import wait_until
+from tests.support.acme import NAME, KeptConnections, Pebble, connect, make_context, read_certificate, run_pebble
+from tests.support.engine import client, exec_in, exec_status, read_logs, remove, restart, run_once
+from tests.support.stack import IMAGES, PROXIES, StackUnderTest, is_healthy
+
+pytestmark = pytest.mark.full
+BY_SERVICE = [proxy for proxy in PROXIES if proxy != "caddy"]  # Caddy has a client of its own
+# A reload closes idle connections of these. Browsers ask again on a new connection.
+CLOSES_IDLE: set[str] = set()
+REQUESTS = 500
+
+
+class Site:
+    """A stack whose certificates come from pebble."""
+
+    def __init__(self, stack: StackUnderTest, pebble: Pebble) -> None:
+        self.stack, self.pebble = stack, pebble
+        self.local = make_context(stack.read_authority())
+        self.public = make_context(pebble.read_root())
+        self.addresses = {proxy: stack.address(proxy, "edge") for proxy in BY_SERVICE}
+
+    def renew(self) -> str:
+        """Renews at once; what the service says."""
+        return exec_in(self.stack.container("acme"), "acme.sh", "renew", "--force-renewal")
+
+    def read_certificates(self) -> set[bytes]:
+        """The certificates of pebble that the proxies serve; empty bytes for another one."""
+        return {read_certificate(address, self.public) for address in self.addresses.values()}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A stack with the service acme not yet started."""
+    folder = tmp_path_factory.mktemp("acme")
+    settings = {
+        "DOMAIN": f"localhost {NAME}",
+        "ACME_EMAIL": "ops@shop.example",
+        "ACME_DIRECTORY": "https://pebble:14000/dir",
+        "ACME_CA": str(folder / "acme-ca.pem"),
+    }
+    stack = StackUnderTest(f"acme-{os.getpid()}", folder, BY_SERVICE, **settings)
+    stack.build([*PROXIES, "acme"])
+    with stack.running(), run_pebble(stack, folder / "acme-ca.pem", validity=90 * 86400) as pebble:
+        stack.serve("granian", "asgi")
+        yield Site(stack, pebble)
+
+
+def test_a_first_certificate_is_served(site: Site) -> None:
+    assert all(read_certificate(address, site.local) for address in site.addresses.values())
+    site.pebble.point_at(site.addresses["nginx"])
+    site.stack.start("acme")
+    log = site.stack.container("acme")
+    assert wait_until(lambda: "a new certificate" in read_logs(log), 30), read_logs(log)
+    assert wait_until(lambda: b"" not in site.read_certificates(), 10), "a proxy does not take the certificate"
+    assert len(site.read_certificates()) == 1
+    site.stack.make_certificates()  # as `make up` does
+    assert b"" not in site.read_certificates(), "the local authority took the place of pebble"
+
+
+@pytest.mark.parametrize("door", BY_SERVICE)
+def test_a_renewal_loses_no_request(site: Site, door: str) -> None:
+    """The ACME server asks through one proxy; every proxy takes the certificate, while clients keep connections."""
+    before = site.read_certificates()
+    site.pebble.point_at(site.addresses[door])
+    with ExitStack() as running:
+        loads = {
+            proxy: running.enter_context(KeptConnections(address, site.public))
+            for proxy, address in site.addresses.items()
+        }
+        assert wait_until(lambda: all(load.answers["200"] > REQUESTS / 4 for load in loads.values()), 60)
+        assert "a new certificate" in site.renew()
+        since = time.monotonic()
+        assert wait_until(lambda: not before & site.read_certificates(), 10), "a proxy goes on with the old certificate"
+        assert time.monotonic() - since < 10
+        assert wait_until(lambda: all(load.answers["200"] > REQUESTS for load in loads.values()), 60)
+    assert len(site.read_certificates()) == 1 and b"" not in site.read_certificates()
+    for proxy, load in loads.items():
+        print(proxy, load.answers)
+        if proxy not in CLOSES_IDLE:
+            assert set(load.answers) == {"200"}, f"through {proxy}: {dict(load.answers)}"
+
+
+def test_the_account_is_kept(site: Site) -> None:
+    site.stack.start("acme", recreate=True)
+    assert "a new certificate" in site.renew()
+    assert len(set(re.findall(r"my-account/\w+", site.pebble.read_log()))) == 1
+
+
+@pytest.mark.parametrize("fault", ["away", "refuses"])
+def test_a_failing_server_changes_nothing(site: Site, fault: str) -> None:
+    before = site.read_certificates()
+    network = site.stack.network("edge")
+    site.pebble.point_at(site.addresses["nginx"] if fault == "away" else "127.0.0.1")
+    if fault == "away":
+        client().api.disconnect_container_from_network(site.pebble.container, network)
+    try:
+        status, output = exec_status(site.stack.container("acme"), "acme.sh", "renew", "--force-renewal")
+    finally:
+        if fault == "away":
+            connect(site.stack, site.pebble.container)
+    assert status == 1 and output.startswith("acme: no certificate: ") and "\n" not in output
+    assert ("pebble" if fault == "away" else "connection refused") in output, output
+    assert site.read_certificates() == before
