@@ -101,7 +101,7 @@ class KeptConnections:
     No request is repeated: a request that gets no answer counts, even where the proxy has closed an idle connection.
     """
 
-    def __init__(self, address: str, context: ssl.SSLContext, clients: int = 4) -> None:
+    def __init__(self, address: str, context: ssl.SSLContext, clients: int) -> None:
         self.address, self.context = address, context
         self.answers: Counter[str] = Counter()
         self.over = threading.Event()
