@@ -32,8 +32,12 @@ destroy: ## Remove this stack with its data: the volumes too (it asks; YES=1 ans
 ps: ## Show what runs
 	@$(STACK) ps
 
+.PHONY: run
+run: ## Run a command in the application's image and environment: make run CMD="python manage.py migrate"
+	@$(STACK) run
+
 .PHONY: logs
-logs: ## Follow the logs of all parts (Ctrl-C ends this)
+logs: ## Follow the logs of all parts (Ctrl-C ends this); ID=…: the lines of one request
 	@$(STACK) logs
 
 .PHONY: trust

@@ -13,7 +13,8 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from apps import gateway, tornado_wsgi, work
+from apps import work
+from apps.runtime import gateway, tornado_wsgi
 
 
 def make_scope(request: HTTPServerRequest) -> dict[str, Any]:

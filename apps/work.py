@@ -17,8 +17,8 @@ from platform import python_version
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-from apps import serve
 from apps.request import Request as Request
+from apps.runtime import serve
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"

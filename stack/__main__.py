@@ -8,6 +8,7 @@ COMMANDS = {
     "down": "stack.commands:down",
     "destroy": "stack.commands:destroy",
     "ps": "stack.commands:ps",
+    "run": "stack.commands:run",
     "logs": "stack.commands:logs",
     "trust": "stack.commands:trust",
     "images": "stack.commands:choose_images",

@@ -5,8 +5,8 @@ import re
 import subprocess
 from collections.abc import Iterable, Sequence
 
-from apps import serve
-from stack import ROOT, Problem, engine, fingerprint, images, progress
+from apps.runtime import serve
+from stack import ROOT, Problem, engine, fingerprint, images, own_app, progress
 from stack.compose import LABEL, Compose
 
 MOUNTED = ("apps/static", "loadtests", "tests/claims/probe")  # the folders of this repository that containers mount
@@ -28,6 +28,8 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
     The images that it replaces lose their names and stay: `remove_images` removes them.
     """
     open_mounted_files()
+    if own_app.is_chosen(compose):
+        own_app.build_runtime(compose)
     names = ["app", "certs", *(compose.proxies() if parts is None else parts)]
     services = [name for name in names if "build" in compose.services[name]]  # a user's service may have none
     fingerprints = compute_fingerprints(compose, services)

@@ -83,10 +83,28 @@ def read_choice(compose: Compose, container: str) -> list[str]:
     return [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
 
 
+def run() -> None:
+    """`make run CMD="…"`: a command in a container of its own, with the application's image, variables and volumes."""
+    command = os.environ.get("CMD", "").strip()
+    if not command:
+        raise Problem('CMD is empty: give a command, such as make run CMD="python manage.py migrate"')
+    compose = settings.read(os.environ).compose
+    if not images.exists(compose.image("app")):
+        raise Problem(f"{compose.image('app')} is not built yet: run `make up` first")
+    terminal = [] if sys.stdin.isatty() and sys.stdout.isatty() else ["--no-TTY"]
+    words = ["docker", "compose", "run", "--rm", "--no-deps", *terminal, "app"]
+    words += ["python3", "-m", "app_runtime.command", "sh", "-euc", command]
+    status = subprocess.run(words, cwd=ROOT, env={**compose.environment}, check=False).returncode
+    if status != 0:
+        sys.exit(status)
+
+
 def logs() -> None:
-    """`make logs`: follows the logs of all parts."""
-    command = ["docker", "compose", "logs", "--follow", "--tail", "50"]
-    subprocess.run(command, cwd=ROOT, env={**Compose().environment}, check=False)
+    """`make logs`: follows the logs of all parts; `ID=…` shows the lines of one request, the oldest first."""
+    command = ["sh", "deploy/logs", *os.environ.get("ID", "").split()[:1]]
+    status = subprocess.run(command, cwd=ROOT, env={**Compose().environment}, check=False).returncode
+    if status == 1:
+        sys.exit(1)
 
 
 def trust() -> None:

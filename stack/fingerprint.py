@@ -21,13 +21,13 @@ def compute(service: Mapping[str, Any], base_ids: Mapping[str, str]) -> str:
 
     `service`: its part of the Compose configuration. `base_ids`: the engine's base images, by name. The result is ""
     where a base image is missing, because only BuildKit can then tell whether the registry has a newer one; also
-    where the Dockerfile is no file of the context, as a service of the user's may have it.
+    where the Dockerfile is no file of the context, as an own application has it.
     """
     build = service["build"]
     bases = list_bases(service)
     context = Path(build["context"])
     file = context / build.get("dockerfile", "Dockerfile")
-    if any(image not in base_ids for image in bases) or not file.is_file():
+    if any(image not in base_ids for image in bases) or not (file.is_file() and file.is_relative_to(context)):
         return ""
     dockerfile = file.read_text()
     digest = hashlib.sha256(

@@ -65,7 +65,8 @@ def wait_for_proxies(
     `authority`: the certificate (PEM) of an authority to trust besides the host's.
     """
     ports = [port for port in list_sites(compose) if port.service in proxies]
-    path = compose.services["app"]["environment"]["HEALTH_PATH"]
+    health_path = compose.services["app"]["environment"]["HEALTH_PATH"]
+    path = health_path or "/"
     name = site_name(compose)
     is_local = engine.is_local()
     given_up = threading.Event()
@@ -78,7 +79,7 @@ def wait_for_proxies(
                 status = request_status(port.reached_at, port.number, name, path, authority)
             else:
                 status = request_status_there(compose, container, name, path, authority)
-            return "" if status == "200" else status
+            return "" if is_healthy(status, health_path) else status
 
         fault = wait_without_fault(compose, container, port.service, find_fault, seconds, given_up)
         if fault:
@@ -91,6 +92,11 @@ def wait_for_proxies(
         except BaseException:  # the first proxy that fails, or an interruption, ends the other waits too
             given_up.set()
             raise
+
+
+def is_healthy(status: str, health_path: str) -> bool:
+    """Whether a status means that the application is ready: 200, or without a HEALTH_PATH anything under 500."""
+    return status == "200" if health_path else status.isdigit() and int(status) < 500
 
 
 def request_status_there(compose: Compose, proxy: str, name: str, path: str, authority: str) -> str:
@@ -140,8 +146,14 @@ def wait_without_fault(
     if fault:
         progress.show(compose.logs(container))
     if fault and ended:
-        raise Problem(f"{name} does not stay up: its log is above")
+        raise Problem(f"{name} does not stay up: {find_reason(compose, container)}")
     return fault
+
+
+def find_reason(compose: Compose, container: str) -> str:
+    """Why a container ended, in the words of apps/runtime/serve.py, which names the setting that is wrong."""
+    lines = [line for line in compose.logs(container).splitlines() if line.startswith("serve: APP")]
+    return lines[-1].removeprefix("serve: ") if lines else "its log is above"
 
 
 class LostWorkers:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from apps import serve
-from stack import ROOT, Problem, dotenv, images
+from apps.runtime import serve
+from stack import ROOT, Problem, dotenv, images, own_app
 from stack.compose import Compose
 
 # Variables on make's command line that are no setting of a deployment. `make bench` reads the first ones.
@@ -18,14 +18,28 @@ FOR_BENCH = {
     *("SERVERS", "INTERFACES", "APPS", "PROXIES", "SCENARIOS", "ROUNDS", "RATE", "HTTP", "MODES"),
     *("SLOWDOWN", "QUICK", "FULL", "RUN"),
 }
-FOR_MAKE = FOR_BENCH | {"PYTHON", "PYTEST_ARGS", "FAST", "UPGRADE", "ONLY", "PINS", "A", "B", "UI_PORT", "YES"}
+FOR_MAKE = FOR_BENCH | {
+    "PYTHON",
+    "PYTEST_ARGS",
+    "FAST",
+    "UPGRADE",
+    "ONLY",
+    "PINS",
+    "A",
+    "B",
+    "UI_PORT",
+    "YES",
+    "CMD",
+    "ID",
+}
 
 
 class Settings(NamedTuple):
     """Valid settings of a deployment.
 
     `choice`: the server. `proxies`: the proxies to run. `exclusive`: whether the user named them, so that others stop.
-    `more`: the services to run beside the proxies and the app.
+    `more`: the services to run beside the proxies and the app. `release`: APP_RELEASE. `has_assets`, `has_processes`:
+    whether an own application has static files for the proxies, and commands beside the web process.
     """
 
     choice: serve.Choice
@@ -33,6 +47,9 @@ class Settings(NamedTuple):
     proxies: list[str]
     exclusive: bool
     more: list[str]
+    release: str = ""
+    has_assets: bool = False
+    has_processes: bool = False
 
     @property
     def parts(self) -> list[str]:
@@ -50,18 +67,29 @@ def read(environ: Mapping[str, str]) -> Settings:
     spelling(environ.get("MAKEFLAGS", ""))
     check_spelling_in_dotenv()
     settings = dotenv.overlay(environ)
+    own = own_app.read(settings, settings.get("COMPOSE_PROJECT_NAME") or Compose().project)
     choice = read_choice(settings)
     check_addresses(settings)
     check_paths(settings)
     check_edge(settings)
     check_limits(settings)
     # The base images that the engine has. With another one, `make up` would read the configuration again.
-    compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base})
+    compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base} | own)
+    check_taken_paths(compose)
     check_grace(choice, compose)
     check_ipv6(settings, compose)
     check_pids(choice, compose)
     proxies = read_proxies(settings, compose)
-    return Settings(choice, compose, proxies or compose.default_proxies(), bool(proxies), read_more(settings, compose))
+    return Settings(
+        choice,
+        compose,
+        proxies or compose.default_proxies(),
+        bool(proxies),
+        read_more(settings, compose),
+        settings.get("APP_RELEASE", ""),
+        bool(own and settings.get("STATIC_DIR")),
+        bool(settings.get("APP_PROCESSES")),
+    )
 
 
 def spelling(makeflags: str, instead: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -157,6 +185,29 @@ def check_edge(settings: Mapping[str, str]) -> None:
         value = settings.get(name, "")
         if value and not (re.fullmatch(r"[1-9][0-9]{0,5}", value) and int(value) >= least):
             raise Problem(f"{name}={value} is not a whole number from {least} to 999999")
+    limit = settings.get("BODY_LIMIT", "")
+    if limit and not re.fullmatch(r"[1-9][0-9]{0,2}", limit):
+        raise Problem(f"BODY_LIMIT={limit} is not a number of MiB: give a whole number from 1 to 999")
+
+
+def check_taken_paths(compose: Compose) -> None:
+    """Refuses a path for the proxies that is no path, or that is inside another, where one request would be of both."""
+    environment = compose.services[compose.proxies()[0]]["environment"]
+    taken: list[str] = []
+    for name in ("ADMIN_PATH", "CACHE_PATH", "STATIC_PATH", "MEDIA_PATH", "LOGIN_PATH"):
+        path = environment[name]
+        if not path:
+            continue
+        end = "/?" if name == "LOGIN_PATH" else "/"
+        if not re.fullmatch(rf"(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+{end}", path):
+            raise Problem(
+                f"{name}={path} is not a path: begin and end it with /, and give letters, digits and . _ - between"
+            )
+        folder = path.rstrip("/").lower() + "/"
+        for other in taken:
+            if folder.startswith(other) or other.startswith(folder):
+                raise Problem(f"{name}={path} and {other} are inside each other: give paths that are apart")
+        taken.append(folder)
 
 
 def check_ipv6(settings: Mapping[str, str], compose: Compose) -> None:
@@ -216,11 +267,11 @@ def read_more(settings: Mapping[str, str], compose: Compose) -> list[str]:
     """The services beside the stack's own: those whose profiles the user asks for, and those without a profile."""
     profiles = compose.profiles()
     names = set(split_list(settings.get("COMPOSE_PROFILES", "")))
-    allowed = {profile for service in profiles.values() for profile in service} | {"*"}
+    allowed = {profile for service in profiles.values() for profile in service} - {"assets", "processes"} | {"*"}
     for name in sorted(names - allowed):
         raise Problem(f"COMPOSE_PROFILES={name} is not a profile here: choose {', '.join(sorted(allowed))}")
     proxies = compose.proxies()
-    others = [name for name in compose.services if name not in {*proxies, "app", "certs"}]
+    others = [name for name in compose.services if name not in {*proxies, "app", "certs", "assets", "processes"}]
     more = [name for name in others if name not in profiles or names & {*profiles[name], "*"}]
     if "postgres" in more and not settings.get("POSTGRES_PASSWORD"):
         raise Problem("POSTGRES_PASSWORD is empty: give the database that COMPOSE_PROFILES asks for a password")

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from apps import serve
-from stack import Problem, engine, images, progress, settings
+from apps.runtime import serve
+from stack import Problem, engine, images, own_app, progress, settings
 from stack.build import build, remove_images
 from stack.certificates import reload_proxies
 from stack.compose import Compose
@@ -41,9 +41,10 @@ def up(plan: settings.Settings) -> None:
         remove_unfinished(stack.compose)
         outdated = find_outdated(stack.compose, [*parts, "app"])
         if stack.compose.containers("app"):
-            update(stack, plan.more, outdated)
+            update(stack, plan, outdated)
         else:
-            start(stack, plan.more, [name for name in outdated if name in proxies])
+            start(stack, plan, [name for name in outdated if name in proxies])
+        start_processes(stack, plan)
         if plan.exclusive:
             remove_other_proxies(stack.compose, proxies)
         containers = stack.compose.containers_by_service()
@@ -97,7 +98,7 @@ def find_outdated(compose: Compose, services: Sequence[str]) -> list[str]:
     return [name for name in services if name not in running or not compose.is_current(name, running[name])]
 
 
-def update(stack: RunningStack, more: Sequence[str], outdated: Sequence[str]) -> None:
+def update(stack: RunningStack, plan: settings.Settings, outdated: Sequence[str]) -> None:
     """Replaces what does not run with its present settings (`outdated`), where an app runs: the proxies come last.
 
     Every configuration is checked before the first part is replaced. The certificates change after the app.
@@ -106,8 +107,9 @@ def update(stack: RunningStack, more: Sequence[str], outdated: Sequence[str]) ->
     if proxies and not stack.compose.containers("certs", include_stopped=True):
         make_certificates(stack)  # the check reads them
     check_configurations(stack.compose, proxies, has_networks=True)
-    start_and_wait(stack, [name for name in more if name in outdated])
+    start_and_wait(stack, [name for name in plan.more if name in outdated])
     if "app" in outdated:
+        prepare_release(stack, plan)
         with progress.step("up: swapping the app and renewing the certificates"):
             stack.swap_app(meanwhile=stack.make_certificates)
     else:
@@ -116,25 +118,45 @@ def update(stack: RunningStack, more: Sequence[str], outdated: Sequence[str]) ->
     start_proxies(stack, proxies)
 
 
-def start(stack: RunningStack, more: Sequence[str], proxies: Sequence[str]) -> None:
-    """Starts the app, the services beside it (`more`) and the proxies that do not run with their present settings.
+def start(stack: RunningStack, plan: settings.Settings, proxies: Sequence[str]) -> None:
+    """Starts the app, the services beside it and the proxies that do not run with their present settings.
 
     On a first start, when no container is there to protect, the app starts while the certificates are made, and the
-    proxies start beside it; unless the app needs a service.
+    proxies start beside it; unless the app needs a service or a release command first.
     """
-    is_first = not stack.compose.containers(include_stopped=True) and not more
+    needs_more = plan.more or plan.release or plan.has_assets
+    is_first = not stack.compose.containers(include_stopped=True) and not needs_more
     make_certificates(stack, *(["app"] if is_first else []))
     if is_first:
         stack.create(*proxies)
     check_configurations(stack.compose, proxies, has_networks=is_first or bool(stack.compose.containers()))
     if is_first:
         start_proxies(stack, proxies)
-    start_and_wait(stack, more)
+    start_and_wait(stack, plan.more)
     if not is_first:
+        prepare_release(stack, plan)
         stack.start("app")
     wait_for_app(stack)
     if not is_first:
         start_proxies(stack, proxies)
+
+
+def prepare_release(stack: RunningStack, plan: settings.Settings) -> None:
+    """Does what comes before a new version takes traffic: APP_RELEASE, and the static files of the version."""
+    if plan.release:
+        own_app.run_release(stack.compose, plan.release)
+    if plan.has_assets:
+        own_app.copy_assets(stack.compose)
+
+
+def start_processes(stack: RunningStack, plan: settings.Settings) -> None:
+    """Starts or replaces what APP_PROCESSES names, after the app; removes it where the setting is gone."""
+    if plan.has_processes:
+        with progress.step("up: starting the processes beside the app"):
+            stack.start("processes")
+            wait_for_containers(stack.compose, stack.compose.containers("processes", include_stopped=True))
+    elif stack.compose.containers("processes", include_stopped=True):
+        stack.compose.run("rm", "--stop", "--force", "processes")
 
 
 def make_certificates(stack: RunningStack, *beside: str) -> None:
@@ -195,24 +217,28 @@ def remove_other_proxies(compose: Compose, proxies: Sequence[str]) -> None:
     remove_containers(container for name in others for container in running[name])
 
 
-def ask_version(container: str, server: str) -> tuple[str, str]:
-    """The versions of the server and of Python in an app container."""
-    script = f"from apps import serve; print(serve.version({server!r}), serve.python_version())"
-    version, python = (engine.output("docker", "exec", container, "python3", "-c", script) or "? ?").split()
-    return version, python
+def ask_version(container: str, server: str) -> tuple[str, str, str]:
+    """The versions of the server and of Python in an app container, and the application's interface."""
+    script = f"from app_runtime import serve; print(serve.version({server!r}), serve.python_version(), "
+    script += "serve.INTERFACE_FILE.read_text())"
+    output = engine.output("docker", "exec", container, "python3", "-c", script) or "? ? ?"
+    version, python, interface = output.split()
+    return version, python, interface
 
 
 def describe_choice(
-    compose: Compose, choice: serve.Choice, version: tuple[str, str], containers: int
+    compose: Compose, choice: serve.Choice, version: tuple[str, str, str], containers: int
 ) -> list[tuple[str, str]]:
-    """The table's rows on the app. `version`: of the server and of Python. `containers`: their number."""
-    server, python = version
+    """The table's rows on the app. `version`: of the server and Python, and the interface. `containers`: how many."""
+    server, python, interface = version
+    path = compose.services["app"]["environment"]["HEALTH_PATH"]
     workers = f"{choice.WORKERS}" + (f" in each of {containers} containers" if containers > 1 else "")
     return [
         ("server", f"{choice.SERVER} of Python {python}" if server == python else f"{choice.SERVER} {server}"),
-        ("interface", choice.INTERFACE),
+        ("interface", interface),
         ("app", choice.APP + describe_stand_in(compose, "python")),
         ("workers", workers),
+        *([("health", f"200 of {path}" if path else "any answer of / under 500")] if choice.is_own else []),
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.support.conditions import read_conditions
 from tests.support.engine import stop
 from tests.support.stack import PROXIES, StackUnderTest
@@ -55,7 +55,7 @@ def start(stack: StackUnderTest, server: str, interface: str) -> None:
 
 def batches(server: str, interface: str) -> list[tuple[str, ...]]:
     """The proxies that are measured at the same time."""
-    workers = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")["workers"]
+    workers = serve.facts(serve.SERVERS / interface / f"{server}.sh")["workers"]
     return [(proxy,) for proxy in PROXIES] if "one request at a time" in workers else [PROXIES]
 
 

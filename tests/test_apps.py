@@ -11,7 +11,8 @@ from wsgiref.validate import validator
 import httpx
 import pytest
 
-from apps import contract, gateway, serve
+from apps import contract
+from apps.runtime import gateway, serve
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
@@ -54,7 +55,8 @@ def asgi_sender(app: Any) -> contract.Send:
 
 
 def application(interface: str, name: str) -> Any:
-    return importlib.import_module(f"apps.{interface}.{name}").app
+    wrap = {"asgi": gateway.Asgi, "wsgi": gateway.Wsgi}[interface]
+    return wrap(importlib.import_module(f"apps.{interface}.{name}").app)
 
 
 @pytest.mark.parametrize("name", serve.apps("wsgi"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from loadtests.analysis import records
 from loadtests.analysis.validity import find_invalidities
 from loadtests.run.plan import RATES, Plan

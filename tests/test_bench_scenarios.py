@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from loadtests.generator.orders import Observation, Order
 from loadtests.run.contract_check import ContractChecks
 from loadtests.run.testbed import GENERATOR, Testbed

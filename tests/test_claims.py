@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from stack import ROOT
 from tests.claims.support.contract_matrix import CELLS
 from tests.support.stack import PROXIES

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from stack import proxies
 from stack.compose import LABEL
 from stack.one_request import request_status

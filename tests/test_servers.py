@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.asyncio.client import connect
 
-from apps import contract, named_differences, serve
+from apps import contract, named_differences
+from apps.runtime import serve
 from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.clients import SITE
@@ -288,7 +289,7 @@ def idle_commands() -> dict[str, tuple[str, list[str]]]:
     commands = {label: (f"{IMAGES}-app", command.split()) for label, command in STOCK.items()}
     for server, interface in serve.pairs():
         settings = [f"SERVER={server}", f"INTERFACE={interface}"]
-        command = ["env", *settings, "python3", "/srv/apps/serve.py"]
+        command = ["env", *settings, "python3", "/srv/apps/runtime/serve.py"]
         commands[f"{server} {interface}"] = (server_image(server, interface), command)
     return commands
 

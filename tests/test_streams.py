@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps import named_differences, serve
+from apps import named_differences
+from apps.runtime import serve
 from tests.support.stack import PROXIES, StackUnderTest
 from tools import streams
 

@@ -8,7 +8,8 @@ import re
 import shutil
 from typing import Any
 
-from apps import contract, named_differences, serve
+from apps import contract, named_differences
+from apps.runtime import serve
 from stack import ROOT, Problem, proxies
 from tools import sizes, streams
 from tools.claims import page
@@ -37,7 +38,7 @@ def servers() -> str:
     rows, measured = [], reference()
     for server, interfaces in serve.servers().items():
         for interface in interfaces:
-            facts = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")
+            facts = serve.facts(serve.SERVERS / interface / f"{server}.sh")
             differences = sum(
                 (item.server, item.interface) == (server, interface) for item in named_differences.DIFFERENCES
             )

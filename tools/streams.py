@@ -5,7 +5,7 @@ import json
 import subprocess
 from typing import Any, TypedDict
 
-from apps import serve
+from apps.runtime import serve
 from stack import ROOT, Problem, proxies
 from stack.build import build_all
 from tools.markdown import table

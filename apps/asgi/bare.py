@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from apps import gateway, work
+from apps import work
 
 
 async def read_body(receive: Any) -> bytes:
@@ -70,4 +70,4 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
     await ANSWER[scope["type"]](scope, receive, send)
 
 
-app = gateway.Asgi(plain)
+app = plain

@@ -7,7 +7,7 @@ from typing import Any
 from blacksheep import Application, Content, Request, Response, StreamedContent, WebSocket, WebSocketDisconnectError
 from blacksheep.server.routing import Router
 
-from apps import gateway, work
+from apps import work
 
 
 async def respond(reply: work.Reply) -> Response:
@@ -59,4 +59,4 @@ async def echo(websocket: WebSocket) -> None:
         return
 
 
-app = gateway.Asgi(site)
+app = site

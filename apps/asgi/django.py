@@ -10,7 +10,7 @@ from typing import Any
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
 
-from apps import _django, gateway, work
+from apps import _django, work
 from apps.asgi.bare import plain
 
 
@@ -34,4 +34,4 @@ async def dispatch(scope: Any, receive: Any, send: Any) -> None:
     await (site if scope["type"] == "http" else plain)(scope, receive, send)
 
 
-app = gateway.Asgi(dispatch)
+app = dispatch

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from apps import gateway, work
+from apps import work
 from apps._starlette import answer_unmatched, echo, make_endpoint
 
 # The contract has no /docs, /redoc and /openapi.json, so they are not published. Default: published.
@@ -14,4 +14,4 @@ for route in work.ROUTES:
     site.add_api_route(route.path, make_endpoint(route.handler), methods=list(route.answers), response_model=None)
 site.add_api_websocket_route(work.WEBSOCKET_PATH, echo)
 
-app = gateway.Asgi(site)
+app = site

@@ -5,7 +5,7 @@ from typing import Any
 
 from quart import Quart, Response, request, websocket
 
-from apps import gateway, work
+from apps import work
 
 
 async def respond(reply: work.Reply) -> Response:
@@ -50,4 +50,4 @@ async def echo() -> None:
         await websocket.send(await websocket.receive())
 
 
-app = gateway.Asgi(site)
+app = site

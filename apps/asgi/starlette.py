@@ -3,7 +3,7 @@
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
-from apps import gateway, work
+from apps import work
 from apps._starlette import answer_unmatched, echo, make_endpoint
 
 site = Starlette(
@@ -15,4 +15,4 @@ site = Starlette(
 )
 site.router.redirect_slashes = False
 
-app = gateway.Asgi(site)
+app = site

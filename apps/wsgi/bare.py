@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from apps import gateway, work
+from apps import work
 
 REASONS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -35,4 +35,4 @@ def plain(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [reply.body] if isinstance(reply.body, bytes) else work.pace(reply.body)
 
 
-app = gateway.Wsgi(plain)
+app = plain

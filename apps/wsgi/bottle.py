@@ -5,7 +5,7 @@ from typing import Any
 
 from bottle import Bottle, HTTPResponse, request
 
-from apps import gateway, work
+from apps import work
 from apps.wsgi.bare import read_body
 
 
@@ -57,4 +57,4 @@ for route in work.ROUTES:
 site.error(404)(answer_unmatched)
 site.error(405)(answer_unmatched)
 
-app = gateway.Wsgi(site)
+app = site

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http.response import HttpResponseBase
 
-from apps import _django, gateway, work
+from apps import _django, work
 from apps.wsgi.bare import read_body
 
 
@@ -29,4 +29,4 @@ def make_view(handler: _django.Handler) -> Any:
 
 site = _django.make_site(WSGIHandler, WSGIRequest, make_view)
 
-app = gateway.Wsgi(site)
+app = site

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from apps import gateway, work
+from apps import work
 
 
 def respond(reply: work.Reply) -> Response:
@@ -36,4 +36,4 @@ for route in work.ROUTES:
 site.register_error_handler(404, answer_unmatched)
 site.register_error_handler(405, answer_unmatched)
 
-app = gateway.Wsgi(site)
+app = site

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from apps import serve
+from apps.runtime import serve
 from loadtests.scenarios import scenarios
 from loadtests.window import NO_SERVER, Cell
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.probe import servers
 from tests.claims.support.protocols import FEATURES, Protocols, Row, speaks

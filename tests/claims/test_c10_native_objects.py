@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.server_starter import APPS, SingleServers
 from tests.support.engine import inspect

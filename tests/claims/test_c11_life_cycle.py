@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.http_client import Answer, send_gets
 from tests.claims.support.processes import ServerProcesses
@@ -193,7 +193,7 @@ def write_evidence(finding: Finding, asgi: dict[str, Any]) -> str:
     reloading = [name for name, effects in signals.items() if effects["HUP"]["what"] == "every worker new"]
     return (
         f"With {WORKERS} workers {len(complete)} of {len(asgi)} ASGI servers send each worker one lifespan start-up "
-        "and one shutdown (Daphne itself sends none: its script does, with apps/daphne_lifespan.py)"
+        "and one shutdown (Daphne itself sends none: its script does, with apps/runtime/daphne_lifespan.py)"
         + (f"; {' and '.join(silent)} sends none" if silent else "")
         + (f"; {', '.join(partial)}" if partial else "")
         + f". WSGI has no such events: an import per worker, and `atexit` in every worker on {exits} of {len(wsgi)}. "

@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.http_client import send_gets
 from tests.claims.support.server_scripts import find_servers_with_workers, has_one_process

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support import postgresql, protocols

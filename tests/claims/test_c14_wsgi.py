@@ -12,8 +12,8 @@ from wsgiref.validate import validator
 import httpx
 import pytest
 
-from apps import serve
 from apps.examples import ref
+from apps.runtime import serve
 from stack import ROOT
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from stack.proxies import LACKS
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.protocols import Protocols, speaks

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.protocols import Protocols
 
@@ -16,7 +16,7 @@ INTERFACES = ("wsgi", "asgi")
 
 def read_command(server: str, interface: str) -> list[str]:
     """The words of the command with which a server's script ends."""
-    text = (serve.HERE / "servers" / interface / f"{server}.sh").read_text()
+    text = (serve.SERVERS / interface / f"{server}.sh").read_text()
     return shlex.split(text[text.index("\nexec ") :].replace("\\\n", " "))[1:]
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.http_client import Answer, Connection, Target, send_gets
@@ -63,7 +63,7 @@ def test_the_main_process_never_has_a_connection(served: Served, finding: Findin
     total = sum(held) + processes.main.connections + processes.waiting
     assert total >= IN_FLIGHT, "a connection was not found"  # idle connections of the proxies come on top
     server, interface = served.name.split()
-    model_in_script = serve.facts(serve.HERE / "servers" / interface / f"{server}.sh")["workers"]
+    model_in_script = serve.facts(serve.SERVERS / interface / f"{server}.sh")["workers"]
     assert ("SO_REUSEPORT" in model_in_script) == ("SO_REUSEPORT" in describe_model(processes)), (
         "the server's script names another model"
     )

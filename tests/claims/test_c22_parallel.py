@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps import serve
+from apps.runtime import serve
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support.containers import read_exit_codes
 from tests.claims.support.http_client import Answer, Connection, Target, get_once, run_clients, send_gets

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from timing_asgi import TimingMiddleware
 
-from apps import contract, serve
+from apps import contract
 from apps.examples import aref, aref_mid, ref, ref_mid
+from apps.runtime import serve
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding
 from tests.claims.support.server_starter import SingleServers

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from apps import contract, serve
+from apps import contract
+from apps.runtime import serve
 from stack.waiting import wait_until
 from tests.claims import Claim, Conclusion, Finding, Table, Verdict
 from tests.claims.support import containers

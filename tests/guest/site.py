@@ -1,6 +1,6 @@
 """Somebody's application: a Django site for one host and for https only, which says what it finds around itself.
 
-It runs on every server (tests/test_guest.py). The file is mounted as apps/wsgi/guest.py and apps/asgi/guest.py.
+It runs on every server (tests/test_guest.py). The file is mounted as guest/site.py of the user's project.
 """
 
 import getpass
@@ -14,8 +14,6 @@ import django
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
-
-from apps import gateway
 
 EVENTS: list[str] = []
 LOG_LINE = 'guest: é "quoted" \\ back'
@@ -66,7 +64,7 @@ def make_app() -> Any:
     if os.environ["INTERFACE"] == "wsgi":
         from django.core.handlers.wsgi import WSGIHandler
 
-        return gateway.Wsgi(WSGIHandler())
+        return WSGIHandler()
     from django.core.handlers.asgi import ASGIHandler
 
     site = ASGIHandler()
@@ -81,7 +79,7 @@ def make_app() -> Any:
         print("guest: shutdown", file=sys.stderr, flush=True)
         await send({"type": "lifespan.shutdown.complete"})
 
-    return gateway.Asgi(answer)
+    return answer
 
 
 app = make_app()

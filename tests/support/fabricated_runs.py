@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from apps import serve
+from apps.runtime import serve
 from loadtests.analysis import records
 from loadtests.report import page
 from loadtests.run import plan

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from testcontainers.compose import DockerCompose
 
-from apps import serve
+from apps.runtime import serve
 from stack import CHECKOUT, ROOT, images, proxies
 from stack.build import build, remove_images
 from stack.compose import Compose

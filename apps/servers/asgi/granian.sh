@@ -31,4 +31,4 @@ exec granian --interface asgi --host 0.0.0.0 --port 8000 \
   --workers "$WORKERS" --http 1 \
   --http1-header-read-timeout "$((KEEPALIVE * 1000))" \
   --respawn-failed-workers --workers-kill-timeout "$GRACE" \
-  "apps.asgi.$APP:app"
+  app_runtime.asgi:app

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Gunicorn as the process manager of Uvicorn's worker (package uvicorn-worker).
 # Workers: processes on one shared socket
+# Packages: gunicorn uvicorn[standard] uvicorn-worker
 # Docs: https://github.com/Kludex/uvicorn-worker
 #
 # The flags are Gunicorn's: see gunicorn.sh
@@ -14,4 +15,4 @@ exec gunicorn --worker-class uvicorn_worker.UvicornWorker --bind 0.0.0.0:8000 --
   --worker-tmp-dir /dev/shm --no-control-socket \
   --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
-  "apps.asgi.$APP:app"
+  app_runtime.asgi:app

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Gunicorn with its own ASGI worker (since 24.0).
 # Workers: processes on one shared socket
+# Packages: gunicorn uvloop httptools
 # Docs: https://gunicorn.org/reference/settings/
 #
 # --keep-alive
@@ -16,7 +17,7 @@
 #   Without these flags Gunicorn does not start cleanly, because the root file system is read-only.
 # --forwarded-allow-ips
 #   The peers that may say that the client used https. Default: this machine. Here: the proxies' networks.
-#   The client's address comes from apps/gateway.py.
+#   The client's address comes from apps/runtime/gateway.py.
 # --forwarder-headers
 #   The headers with an underscore that such a peer may set. Default: SCRIPT_NAME,PATH_INFO. Here: none.
 #   (!) Otherwise a client that gets `SCRIPT_NAME: /x` past a proxy reaches /admin/ as /x/admin/.
@@ -34,4 +35,4 @@ exec gunicorn --worker-class asgi --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --worker-tmp-dir /dev/shm --no-control-socket \
   --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
-  "apps.asgi.$APP:app"
+  app_runtime.asgi:app

@@ -23,7 +23,7 @@
 #     upgrade but WebSocket.
 # (!) When a worker is killed, the server ends with exit code 0. Docker starts it again only with
 #     `restart: unless-stopped` or `always`.
-# The client's address comes from apps/gateway.py.
+# The client's address comes from apps/runtime/gateway.py.
 # The access log stays off, which is the default. The proxies write one.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
 #   test_sigterm_lets_the_request_in_flight_finish,
@@ -31,6 +31,6 @@
 #   test_one_hypercorn_worker_does_let_the_request_finish,
 #   test_an_upgrade_to_h2c_never_reaches_the_app
 set -eu
-exec hypercorn --config /srv/apps/servers/hypercorn.toml --bind 0.0.0.0:8000 --workers "$WORKERS" \
+exec hypercorn --config /srv/servers/hypercorn.toml --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --backlog 1024 --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" --websocket-ping-interval 20 \
-  "asgi:apps.asgi.$APP:app"
+  asgi:app_runtime.asgi:app

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Uvicorn: the ASGI server on uvloop and httptools.
 # Workers: processes on one shared socket
+# Packages: uvicorn[standard]
 # Docs: https://www.uvicorn.org/settings/
 #
 # --timeout-keep-alive
@@ -25,9 +26,9 @@ set -eu
 # (!) A worker that fails at the application's import ends, and its parent waits 30 s before it starts another one. With
 # this import the error ends the container, so `make up` shows the error at once.
 # Checked by: test_a_release_that_fails_at_its_import_says_so_at_once_and_changes_nothing
-python3 -c "import apps.asgi.$APP"
+python3 -m app_runtime.load >/dev/null
 exec uvicorn --host 0.0.0.0 --port 8000 --workers "$WORKERS" \
   --timeout-keep-alive "$KEEPALIVE" --timeout-graceful-shutdown "$GRACE" \
   --timeout-worker-healthcheck 30 \
   --proxy-headers --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --no-access-log \
-  "apps.asgi.$APP:app"
+  app_runtime.asgi:app

@@ -17,4 +17,4 @@ exec granian --interface wsgi --host 0.0.0.0 --port 8000 \
   --workers "$WORKERS" --blocking-threads "$THREADS" --http 1 \
   --http1-header-read-timeout "$((KEEPALIVE * 1000))" \
   --respawn-failed-workers --workers-kill-timeout "$GRACE" \
-  "apps.wsgi.$APP:app"
+  app_runtime.wsgi:app

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Gunicorn with one request per worker at a time (worker class sync, its default).
 # Workers: processes on one shared socket
+# Packages: gunicorn
 # Docs: https://gunicorn.org/design/
 #
 # --timeout
@@ -20,4 +21,4 @@ exec gunicorn --worker-class sync --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --worker-tmp-dir /dev/shm --no-control-socket \
   --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
-  "apps.wsgi.$APP:app"
+  app_runtime.wsgi:app

@@ -12,7 +12,7 @@
 # --limit-request-*:
 #   see ../asgi/gunicorn.sh
 #
-# (!) Gunicorn never sets REMOTE_ADDR from a proxy's header. apps/gateway.py does it.
+# (!) Gunicorn never sets REMOTE_ADDR from a proxy's header. apps/runtime/gateway.py does it.
 # Checked by: test_every_flag_of_a_server_script_is_known_to_its_server,
 #   test_sigterm_lets_the_request_in_flight_finish,
 #   test_an_idle_connection_outlives_the_proxies_patience,
@@ -23,4 +23,4 @@ exec gunicorn --worker-class gthread --bind 0.0.0.0:8000 --workers "$WORKERS" --
   --worker-tmp-dir /dev/shm --no-control-socket \
   --limit-request-line 0 --limit-request-field_size 65536 --limit-request-fields 200 \
   --forwarded-allow-ips "$FORWARDED_ALLOW_IPS" --forwarder-headers "" \
-  "apps.wsgi.$APP:app"
+  app_runtime.wsgi:app

@@ -16,6 +16,6 @@
 #   test_an_idle_connection_outlives_the_proxies_patience
 set -eu
 chrt --batch --pid 0 $$ || true
-exec hypercorn --config /srv/apps/servers/hypercorn.toml --bind 0.0.0.0:8000 --workers "$WORKERS" \
+exec hypercorn --config /srv/servers/hypercorn.toml --bind 0.0.0.0:8000 --workers "$WORKERS" \
   --backlog 1024 --keep-alive "$KEEPALIVE" --graceful-timeout "$GRACE" \
-  "wsgi:apps.wsgi.$APP:app"
+  wsgi:app_runtime.wsgi:app

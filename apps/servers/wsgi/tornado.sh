@@ -3,7 +3,7 @@
 # Workers: processes on one shared socket
 # Docs: https://www.tornadoweb.org/en/stable/wsgi.html
 #
-# Tornado has no command line. apps/tornado_wsgi.py starts it with these settings:
+# Tornado has no command line. apps/runtime/tornado_wsgi.py starts it with these settings:
 # idle_connection_timeout
 #   Seconds until an idle connection is closed. Default: 3600. The value must be longer than the proxies' 15 s.
 # executor
@@ -22,4 +22,4 @@
 #   test_tornados_own_handlers_answer_on_tornados_own_server
 set -eu
 chrt --batch --pid 0 $$ || true
-exec python3 -m apps.tornado_wsgi
+exec python3 -m app_runtime.tornado_wsgi

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from apps import gateway
+from apps.runtime import gateway
 from apps.wsgi.bare import read_body
 
 LINK = "</style.css>; rel=preload; as=style"

@@ -13,7 +13,7 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 
-from apps import serve
+from apps.runtime import serve
 
 HELLO = b"Hello, world!\n"
 

@@ -4,7 +4,8 @@ import asyncio
 
 from websockets.exceptions import WebSocketException
 
-from apps import contract, named_differences, serve
+from apps import contract, named_differences
+from apps.runtime import serve
 from tests.support.clients import SITE
 from tests.support.stack import StackUnderTest
 from tests.test_servers import echo

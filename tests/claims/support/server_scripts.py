@@ -1,6 +1,6 @@
 """Which servers of apps/servers have an interface, workers, and workers that accept connections themselves."""
 
-from apps import serve
+from apps.runtime import serve
 
 # Apache's processes hold the connections, and hand requests to mod_wsgi's workers through a socket of their own.
 BEHIND_APACHE = ("mod_wsgi", "wsgi")
@@ -13,7 +13,7 @@ def find_servers(interface: str) -> list[str]:
 
 def has_one_process(server: str, interface: str) -> bool:
     """Whether the server's script declares that it has no workers."""
-    script = serve.HERE / "servers" / interface / f"{server}.sh"
+    script = serve.SERVERS / interface / f"{server}.sh"
     return serve.facts(script)["workers"].startswith("one")
 
 

@@ -103,7 +103,7 @@ class SingleServers:
 def add_flags(server: str, interface: str, flags: str) -> tuple[str, ...]:
     """A command that runs the server's script with more flags.
 
-    It runs past apps/serve.py, which sets the trusted peers. So it sets FORWARDED_ALLOW_IPS itself.
+    It runs past apps/runtime/serve.py, which sets the trusted peers. So it sets FORWARDED_ALLOW_IPS itself.
     """
     edit = f"sed 's/^exec [a-z]*/& {flags}/' /srv/apps/servers/{interface}/{server}.sh >/tmp/server.sh"
     return "sh", "-c", f"{edit}; exec env FORWARDED_ALLOW_IPS=127.0.0.1 sh /tmp/server.sh"

@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -55,8 +54,9 @@ class Container(WSGIContainer):
 
 def make_container() -> Container:
     """The chosen WSGI application in its container. Each worker imports the application for itself."""
-    application = import_module(f"apps.wsgi.{os.environ['APP']}").app
-    return Container(application, ThreadPoolExecutor(int(os.environ["THREADS"])))
+    from .wsgi import app
+
+    return Container(app, ThreadPoolExecutor(int(os.environ["THREADS"])))
 
 
 async def run_worker(application: Any, sockets: Any) -> None:

@@ -5,12 +5,12 @@ request and then stops.
 Checked by: test_sigterm_lets_the_request_in_flight_finish
 """
 
-import os
 import signal
 import threading
-from importlib import import_module
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from .wsgi import app
 
 
 class Handler(WSGIRequestHandler):
@@ -23,7 +23,6 @@ class Handler(WSGIRequestHandler):
 
 
 if __name__ == "__main__":  # the processes of a pool import this file too
-    application = import_module(f"apps.wsgi.{os.environ['APP']}").app
-    with make_server("0.0.0.0", 8000, application, handler_class=Handler) as server:
+    with make_server("0.0.0.0", 8000, app, handler_class=Handler) as server:
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever(poll_interval=0.1)

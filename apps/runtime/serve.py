@@ -4,26 +4,34 @@
 The folders are the list of what exists: `servers/<interface>/<server>.sh` and `<interface>/<app>.py`. `make up` calls
 `choose` on the host, so a wrong name is refused before a build. The container calls `choose` too, so plain
 `docker compose up` refuses the same names. Standard library only.
+
+An own application (`module:attribute`) is imported once before the server starts. So its interface is known, and where
+it cannot be imported, the container ends at once with the reason.
 """
 
 import os
 import socket
 import struct
+import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from ipaddress import IPv4Network
 from pathlib import Path
 from platform import python_version
 from typing import Literal
+from urllib.parse import quote
 
-from apps import container
+from . import container
 
 HERE = Path(__file__).resolve().parent
+SERVERS, DEMONSTRATIONS = HERE.parent / "servers", HERE.parent
 INTERFACES = ("asgi", "wsgi")
 AUTO: Literal["auto"] = "auto"
 SECRETS = "/run/secrets/"
+INTERFACE_FILE = Path("/tmp/interface")  # noqa: S108 - the container's own, which no other user writes
 
 
 class SettingsError(ValueError):
@@ -34,8 +42,9 @@ class SettingsError(ValueError):
 class Choice:
     """Valid settings, as `choose` makes them. KEEPALIVE and GRACE are in seconds.
 
-    The values are the defaults. INTERFACE has none, because it follows from SERVER and APP. `auto` workers are counted
-    in the container, because its limits are known there.
+    The values are the defaults. INTERFACE has none, because it follows from SERVER and APP. It stays empty where only
+    the container can tell: for an own application on a server with both. `auto` workers are counted in the container,
+    because its limits are known there.
     """
 
     SERVER: str = "granian"
@@ -49,16 +58,21 @@ class Choice:
     @property
     def script(self) -> Path:
         """The file that starts the server."""
-        return HERE / "servers" / self.INTERFACE / f"{self.SERVER}.sh"
+        return SERVERS / self.INTERFACE / f"{self.SERVER}.sh"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the application is the user's own, and no demonstration."""
+        return is_own(self.APP)
 
     @property
     def base(self) -> str:
         """The base of the image that can run the server: `APP_BASE` in apps/Dockerfile."""
-        return facts(self.script).get("base", "app")
+        return next(facts(script).get("base", "app") for script in SERVERS.glob(f"*/{self.SERVER}.sh"))
 
     def estimate_pids(self, workers: int) -> int:
         """The processes and threads that the server can have at the same time. THREADS is for WSGI."""
-        return container.estimate_pids(workers, self.THREADS if self.INTERFACE == "wsgi" else 0)
+        return container.estimate_pids(workers, 0 if self.INTERFACE == "asgi" else self.THREADS)
 
     def environment(self) -> dict[str, str]:
         """The settings as the environment that a server script reads."""
@@ -66,6 +80,11 @@ class Choice:
 
 
 DEFAULTS = {field.name: str(field.default) for field in fields(Choice) if field.default != ""}
+
+
+def is_own(app: str) -> bool:
+    """Whether APP is `module:attribute` of the user's own, and not the name of a demonstration."""
+    return ":" in app
 
 
 def list_names(folder: Path, suffix: str) -> list[str]:
@@ -77,7 +96,7 @@ def servers() -> dict[str, list[str]]:
     """The interfaces of every server, by the server's name."""
     interfaces: dict[str, list[str]] = {}
     for interface in INTERFACES:
-        for name in list_names(HERE / "servers" / interface, ".sh"):
+        for name in list_names(SERVERS / interface, ".sh"):
             interfaces.setdefault(name, []).append(interface)
     return dict(sorted(interfaces.items()))
 
@@ -89,7 +108,7 @@ def pairs() -> list[tuple[str, str]]:
 
 def apps(interface: str) -> list[str]:
     """The applications of one interface."""
-    return list_names(HERE / interface, ".py")
+    return list_names(DEMONSTRATIONS / interface, ".py")
 
 
 def facts(script: Path) -> dict[str, str]:
@@ -103,7 +122,7 @@ def facts(script: Path) -> dict[str, str]:
 
 def bases() -> list[str]:
     """The bases of the images of all servers: `# Base:` in their scripts."""
-    return sorted({facts(script).get("base", "app") for script in (HERE / "servers").glob("*/*.sh")})
+    return sorted({facts(script).get("base", "app") for script in SERVERS.glob("*/*.sh")})
 
 
 def version(server: str) -> str:
@@ -132,6 +151,10 @@ def _read_name(settings: Mapping[str, str], name: str, allowed: list[str], descr
 def _choose_application(settings: Mapping[str, str], server: str) -> tuple[str, str]:
     """The interface and the application. By default the interface is the first one with that application."""
     interfaces = servers()[server]
+    if is_own(app := settings.get("APP", "")):
+        if "INTERFACE" not in settings:
+            return "", app
+        return _read_name(settings, "INTERFACE", interfaces, f"an interface of {server} here"), app
     if "INTERFACE" in settings:
         interface = _read_name(settings, "INTERFACE", list(INTERFACES), "an interface")
         _read_name(settings, "INTERFACE", interfaces, f"one that {server} serves here")
@@ -145,7 +168,8 @@ def _choose_workers(settings: Mapping[str, str], server: str, interface: str) ->
     """The number of workers: one for a server that is one process."""
     is_auto = settings.get("WORKERS") == AUTO
     workers = AUTO if is_auto else _read_number(settings, "WORKERS", 1, 256, f", or {AUTO}")
-    if not facts(HERE / "servers" / interface / f"{server}.sh").get("workers", "").startswith("one"):
+    scripts = SERVERS.glob(f"{interface or '*'}/{server}.sh")
+    if not all(facts(script).get("workers", "").startswith("one") for script in scripts):
         return workers
     if "WORKERS" in settings and workers not in (1, AUTO):
         raise SettingsError(
@@ -209,13 +233,56 @@ def read_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     return secrets
 
 
+def find_database(environ: Mapping[str, str]) -> dict[str, str]:
+    """DATABASE_URL from PostgreSQL's own variables, where there is a password and no DATABASE_URL."""
+    if environ.get("DATABASE_URL") or not environ.get("PGPASSWORD"):
+        return {}
+    user, password = (quote(environ[name], safe="") for name in ("PGUSER", "PGPASSWORD"))
+    port = f":{environ['PGPORT']}" if environ.get("PGPORT") else ""
+    return {"DATABASE_URL": f"postgresql://{user}:{password}@{environ['PGHOST']}{port}/{environ['PGDATABASE']}"}
+
+
+def complete_environment() -> None:
+    """Adds to this process's environment what the application gets beside the settings: secrets, and the database."""
+    os.environ.update(read_secrets(os.environ))
+    os.environ.update(find_database(os.environ))
+
+
+def find_interface(environ: Mapping[str, str]) -> str:
+    """The interface of an own application, which is imported for that; it prints why it cannot be imported."""
+    command = [sys.executable, "-m", "app_runtime.load"]
+    done = subprocess.run(
+        command, env=environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.exit(done.returncode)  # the import has printed the reason
+    *lines, interface = done.stdout.splitlines()
+    print("".join(f"{line}\n" for line in lines), end="", flush=True)
+    return interface
+
+
+def choose_in_container() -> Choice:
+    """The settings of this container. An own application says which interface it has."""
+    choice = choose(os.environ)
+    complete_environment()
+    if not choice.is_own:
+        return choice
+    interface = find_interface(os.environ)
+    if interface not in servers()[choice.SERVER]:
+        able = ", ".join(server for server, interfaces in servers().items() if interface in interfaces)
+        raise SettingsError(
+            f"APP={choice.APP} is an {interface} application, which SERVER={choice.SERVER} does not serve"
+            f"{f': choose {able}' if able else ''}"
+        )
+    return choose({**os.environ, "INTERFACE": interface})
+
+
 def main() -> None:
     """Replaces this process by the server's script, with every setting in its environment."""
     try:
-        choice = choose(os.environ)
+        choice = choose_in_container()
         workers = container.count_workers() if choice.WORKERS == AUTO else choice.WORKERS
         check_pids(choice, workers, container.read_pids_limit())
-        os.environ.update(read_secrets(os.environ))
     except SettingsError as error:
         sys.exit(f"serve: {error}")
     # On the wrong base the server would not start, or would not stop gracefully: the stop signal belongs to the image.
@@ -227,6 +294,8 @@ def main() -> None:
     # container's own health check asks like a proxy.
     peers = [proxies, *os.environ.get("TRUSTED_PROXIES", "").split(), "127.0.0.1"]
     os.environ["FORWARDED_ALLOW_IPS"] = ",".join(peers)
+    with suppress(OSError):  # `make up` reads it; a container without /tmp serves as well
+        INTERFACE_FILE.write_text(choice.INTERFACE)
     print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {workers} worker(s)", flush=True)
     os.execv("/bin/sh", ["sh", str(choice.script)])
 

@@ -7,13 +7,13 @@ Checked by: test_every_asgi_server_runs_the_lifespan
 
 import asyncio
 import os
-from importlib import import_module
 from typing import Any
 
 from daphne.server import twisted_loop
 from twisted.internet import defer, reactor
 
-application = import_module(f"apps.asgi.{os.environ['APP']}").app
+from .asgi import app as application
+
 SHUTDOWN_SECONDS = int(os.environ["GRACE"])
 
 

@@ -31,8 +31,8 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
-from apps import websockets
-from apps.request_body import UNKNOWN, AsgiBody, WsgiBody, WsgiReply, read_length
+from . import log_request_id, websockets
+from .request_body import UNKNOWN, AsgiBody, WsgiBody, WsgiReply, read_length
 
 _TRUSTED = tuple(
     ip_network(name.strip(), strict=False)
@@ -143,6 +143,8 @@ class Asgi:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Applies a trusted proxy's headers to the scope, calls the application, and checks the reply's headers."""
+        if scope["type"] != "lifespan":
+            log_request_id.note(scope["headers"])
         if scope["type"] == "websocket":
             await websockets.serve(self.app, apply_forwarded_headers(scope), receive, send)
             return
@@ -178,6 +180,7 @@ class Wsgi:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Applies a trusted proxy's headers to the environ, calls the application, and checks the reply's headers."""
+        log_request_id.current.set(environ.get("HTTP_X_REQUEST_ID", ""))
         if is_proxy(environ.get("REMOTE_ADDR")):
             addresses = environ.get("HTTP_X_FORWARDED_FOR", "")
             client = read_client(addresses)

@@ -9,7 +9,7 @@ Checked by: test_an_error_of_the_application_is_no_complete_reply
 import logging
 from typing import Any
 
-from apps.daphne_lifespan import app as application
+from .daphne_lifespan import app as application
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -5,14 +5,12 @@ a2wsgi runs each request in one of THREADS threads. https://github.com/abersheer
 
 import os
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
 
-from apps.request_body import AsgiBody, read_length
-
-application = import_module(f"apps.wsgi.{os.environ['APP']}").app
+from .request_body import AsgiBody, read_length
+from .wsgi import app as application
 
 
 def mark_terminated(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

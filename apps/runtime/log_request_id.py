@@ -1,0 +1,55 @@
+"""Writes the request's id into the application's own log lines, without a line of code in the application.
+
+The gateway notes the id of the proxy (`X-Request-ID`) for the present request. Each line that `logging` writes
+meanwhile gets it: as the key `request_id` of a JSON line, and at the end of the first line of any other text.
+Checked by: test_a_log_line_of_the_application_has_the_id_of_its_request
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any
+
+current: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def note(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Notes the id among the headers of an ASGI scope; none where there is none."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            current.set(value.decode("latin-1"))
+            return
+    current.set("")
+
+
+def add_id(text: str, request_id: str) -> str:
+    """A log line with the id, unless it has it already."""
+    if not request_id or request_id in text:
+        return text
+    if text.startswith("{") and text.endswith("}"):
+        return f'{text[:-1]}{"," if len(text) > 2 else ""}"request_id":{json.dumps(request_id)}}}'
+    first, newline, rest = text.partition("\n")
+    return f"{first} request_id={request_id}{newline}{rest}"
+
+
+def install() -> None:
+    """Lets every handler of `logging` add the id. Calling this again changes nothing."""
+    if getattr(logging.Handler.format, "adds_id", False):
+        return
+    format_record = logging.Handler.format
+
+    def format_with_id(handler: logging.Handler, record: logging.LogRecord) -> str:
+        return add_id(format_record(handler, record), getattr(record, "request_id", "") or current.get())
+
+    format_with_id.adds_id = True  # type: ignore[attr-defined]
+    logging.Handler.format = format_with_id  # type: ignore[assignment, method-assign]
+    make_record = logging.getLogRecordFactory()
+
+    def make_record_with_id(*arguments: Any, **keywords: Any) -> logging.LogRecord:
+        record = make_record(*arguments, **keywords)
+        if request_id := current.get():  # a queue or another thread may write the record later
+            record.request_id = request_id
+        return record
+
+    logging.setLogRecordFactory(make_record_with_id)

@@ -1,0 +1,2 @@
+# mod_wsgi reads a file, where other servers import a module.
+from app_runtime.wsgi import app

@@ -1,0 +1,117 @@
+"""An application of the user's own: `make up APP_DIR=../shop APP=shop.main:app`. What its image is built from.
+
+`read` turns the settings into the variables of compose.yaml. Without APP_DIR the application is a demonstration.
+"""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from apps.runtime import serve
+from stack import ROOT, Problem, progress
+from stack.compose import LABEL, Compose
+
+# What the proxies take for themselves. For an own application they take nothing that the user has not asked for.
+PATHS = ("ADMIN_PATH", "CACHE_PATH", "LOGIN_PATH", "STATIC_PATH", "MEDIA_PATH")
+FOLDERS = ("STATIC_DIR", "MEDIA_DIR", "APP_DATA")
+TARGET = "own"
+# The variables of compose.yaml that `read` computes, and nobody sets.
+COMPUTED = (
+    *(
+        "APP_CONTEXT",
+        "APP_DOCKERFILE",
+        "APP_TARGET",
+        "APP_SERVER",
+        "APP_BUILD_ENV",
+        "APP_INTERNAL",
+        "RUNTIME",
+        "STATIC_FILES",
+    ),
+)
+
+
+def read(settings: Mapping[str, str], project: str) -> dict[str, str]:
+    """The variables of compose.yaml for an own application; empty for a demonstration. `Problem` where one is wrong."""
+    folder, app = settings.get("APP_DIR", ""), settings.get("APP", "")
+    if not folder:
+        if serve.is_own(app):
+            raise Problem(f"APP={app} is no demonstration: give APP_DIR=the folder that holds {app.partition(':')[0]}")
+        return {}
+    if not serve.is_own(app):
+        raise Problem(f"APP={app or '(empty)'} with APP_DIR: give module:attribute, such as APP=shop.main:app")
+    context = (ROOT / Path(folder).expanduser()).resolve()
+    if not context.is_dir():
+        raise Problem(f"APP_DIR={folder} is not a folder: give the one that holds {app.partition(':')[0]}")
+    check_folders(settings)
+    server = settings.get("SERVER") or serve.DEFAULTS["SERVER"]
+    variables = settings.get("APP_ENV_FILE", "app.env")
+    environment = ROOT / Path(variables).expanduser()
+    return {
+        **{name: settings.get(name, "") for name in PATHS},
+        **({"STATIC_PATH": settings.get("STATIC_PATH", "/static/")} if settings.get("STATIC_DIR") else {}),
+        **({"MEDIA_PATH": settings.get("MEDIA_PATH", "/media/")} if settings.get("MEDIA_DIR") else {}),
+        "STATIC_FILES": "static",
+        "HEALTH_PATH": settings.get("HEALTH_PATH", ""),
+        "APP_CONTEXT": str(context),
+        "APP_DOCKERFILE": str(ROOT / "apps/Dockerfile"),
+        "APP_TARGET": TARGET,
+        "APP_SERVER": server,
+        "APP_BUILD_ENV": str(environment) if environment.is_file() else "/dev/null",
+        "APP_INTERNAL": "false" if settings.get("APP_EGRESS") == "yes" else "true",
+        "RUNTIME": f"{settings.get('IMAGES') or project}-runtime:latest",
+    }
+
+
+def check_folders(settings: Mapping[str, str]) -> None:
+    """Refuses a folder of the container that cannot be one, and a choice that is none."""
+    for name in FOLDERS:
+        value = settings.get(name, "")
+        if not re.fullmatch(r"[\w./-]*", value, re.ASCII) or ".." in value.split("/"):
+            raise Problem(f"{name}={value} is not a folder that can be used: give letters, digits and . _ - /")
+        if value and name != "STATIC_DIR" and not value.startswith("/"):
+            raise Problem(f"{name}={value} is not a path in the container: begin it with /, such as /app/media")
+    for name in ("APP_EGRESS", "APP_OVERRIDE"):
+        if settings.get(name, "no") not in ("yes", "no"):
+            raise Problem(f"{name}={settings[name]} is not a choice: give yes or no")
+
+
+def is_chosen(compose: Compose) -> bool:
+    """Whether the application is the user's own."""
+    return compose.environment.get("APP_TARGET") == TARGET
+
+
+def build_runtime(compose: Compose) -> None:
+    """Builds what the stack brings into an own application's image. The context of that image is the user's folder."""
+    command = ["docker", "build", "--quiet", "--target", "runtime", "--file", "apps/Dockerfile"]
+    command += ["--label", f"{LABEL}.project={compose.image_project}", "--tag", compose.environment["RUNTIME"], "."]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**compose.environment, "DOCKER_BUILDKIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        progress.show(done.stderr)
+        raise Problem("the runtime of an own application cannot be built: the reason is above")
+
+
+def run_release(compose: Compose, command: str) -> None:
+    """Runs APP_RELEASE once in the new image, before it takes traffic; `Problem` where it fails."""
+    words = ("python3", "-m", "app_runtime.command", "sh", "-euc", command)
+    with progress.step(f"up: running {command}"):
+        done = compose.command("run", "--rm", "--no-deps", "--no-TTY", "app", *words)
+    progress.show((done.stdout + done.stderr).strip())
+    if done.returncode != 0:
+        raise Problem(
+            f"APP_RELEASE={command} has failed with status {done.returncode} (see above): the release ends here"
+        )
+
+
+def copy_assets(compose: Compose) -> None:
+    """Copies the static files of the new image to where the proxies serve them; `Problem` where there are none."""
+    done = compose.command("run", "--rm", "--no-deps", "--no-TTY", "assets")
+    if done.returncode != 0:
+        raise Problem((done.stderr.strip().splitlines() or ["assets: no message"])[-1])
