@@ -1,10 +1,10 @@
 #!/bin/sh
-# Starts pebble as https://pebble:14000/dir, with a certificate of its own in /tmp/cert.pem. VALIDITY: seconds for which the
+# Starts pebble as https://$NAME:14000/dir, with a certificate of its own in /tmp/cert.pem. VALIDITY: seconds for which the
 # certificates hold that it signs. HTTP_PORT: where it asks for the site, 8080 in a proxy's container.
 set -eu
 cd /tmp
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 30 -subj /CN=pebble \
-  -addext "subjectAltName=DNS:pebble" -keyout key.pem -out cert.pem 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 30 -subj "/CN=$NAME" \
+  -addext "subjectAltName=DNS:$NAME" -keyout key.pem -out cert.pem 2>/dev/null
 cat > config.json <<END
 {"pebble": {
   "listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",

@@ -22,7 +22,7 @@ TLS_PORT = 8443
 
 
 class Pebble:
-    """A pebble in a container on a stack's network `edge`: https://pebble:14000/dir."""
+    """A pebble in a container on a stack's network `edge`: https://pebble:14000/dir, or another name."""
 
     def __init__(self, container: str) -> None:
         self.container = container
@@ -47,13 +47,16 @@ class Pebble:
 
 
 @contextmanager
-def run_pebble(stack: StackUnderTest, ca: Path, validity: int, http_port: int = 8080) -> Iterator[Pebble]:
+def run_pebble(
+    stack: StackUnderTest, ca: Path, validity: int, name: str = "pebble", http_port: int = 8080
+) -> Iterator[Pebble]:
     """Runs a pebble, and writes the authority of its own TLS certificate into `ca`. `validity`: seconds."""
     image = f"{IMAGES}-pebble"
     base = stack.compose.environment["PYTHON_IMAGE"]
     command = ["docker", "buildx", "build", "--load", "--quiet", "--tag", image, "--label", f"{LABEL}.project={IMAGES}"]
     subprocess.run([*command, "--build-arg", f"PYTHON_IMAGE={base}", "tests/acme"], cwd=ROOT, check=True)
     environment = {
+        "NAME": name,
         "VALIDITY": str(validity),
         "HTTP_PORT": str(http_port),
         "PEBBLE_VA_NOSLEEP": "1",
@@ -64,7 +67,7 @@ def run_pebble(stack: StackUnderTest, ca: Path, validity: int, http_port: int = 
     container = run_detached(image, environment=environment, labels=labels, network_mode="none")
     try:
         client().api.disconnect_container_from_network(container, "none")
-        connect(stack, container)
+        connect(stack, container, name)
         assert wait_until(lambda: "ACME directory available" in read_logs(container), 20), read_logs(container)
         ca.write_text(exec_in(container, "cat", "/tmp/cert.pem") + "\n")  # noqa: S108 - in the container
         yield Pebble(container)
@@ -72,9 +75,9 @@ def run_pebble(stack: StackUnderTest, ca: Path, validity: int, http_port: int = 
         remove(container)
 
 
-def connect(stack: StackUnderTest, container: str) -> None:
-    """Joins the network of the proxies, under the name `pebble`."""
-    client().api.connect_container_to_network(container, stack.network("edge"), aliases=["pebble"])
+def connect(stack: StackUnderTest, container: str, name: str = "pebble") -> None:
+    """Joins the network of the proxies."""
+    client().api.connect_container_to_network(container, stack.network("edge"), aliases=[name])
 
 
 def make_context(*authorities: str) -> ssl.SSLContext:
