@@ -23,9 +23,7 @@ def check(settings: Mapping[str, str], compose: Compose, proxies: Sequence[str])
         raise Problem(f"{name}={email} is not an e-mail address: give one, such as you@example.org")
     check_server(settings)
     if name == "ACME_EMAIL" and settings.get("CERTS", "certs") != "certs":
-        raise Problem(
-            "ACME_EMAIL and CERTS exclude each other: a certificate comes from an ACME server or from a folder"
-        )
+        raise Problem("ACME_EMAIL and CERTS exclude each other: the certificate comes from a server or from a folder")
     check_names(name, settings)
     if len(proxies) != 1 and name == "ACME_EMAIL":
         raise Problem(f"{name} needs port 80, which one proxy only can have: give PROXY={proxies[0]}")

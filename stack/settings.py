@@ -33,14 +33,17 @@ FOR_MAKE = FOR_BENCH | {
     "ID",
 }
 
+# The profiles of services that `make up` starts by other settings, in its own order.
+OWN_PROFILES = {"acme", "assets", "processes"}
+
 
 class Settings(NamedTuple):
     """Valid settings of a deployment.
 
     `choice`: the server. `proxies`: the proxies to run. `exclusive`: whether the user named them, so that others stop.
     `more`: the services to run beside the proxies and the app. `release`: APP_RELEASE. `has_assets`, `has_processes`:
-    whether an own application has static files for the proxies, and commands beside the web process. `has_acme`: whether
-    a service gets the certificate.
+    whether an own application has static files for the proxies, and commands beside the web process. `has_acme`:
+    whether the service `acme` gets the certificate.
     """
 
     choice: serve.Choice
@@ -273,15 +276,11 @@ def read_more(settings: Mapping[str, str], compose: Compose) -> list[str]:
     """The services beside the stack's own: those whose profiles the user asks for, and those without a profile."""
     profiles = compose.profiles()
     names = set(split_list(settings.get("COMPOSE_PROFILES", "")))
-    allowed = {profile for service in profiles.values() for profile in service} - {"acme", "assets", "processes"} | {
-        "*"
-    }
+    allowed = {profile for service in profiles.values() for profile in service} - OWN_PROFILES | {"*"}
     for name in sorted(names - allowed):
         raise Problem(f"COMPOSE_PROFILES={name} is not a profile here: choose {', '.join(sorted(allowed))}")
     proxies = compose.proxies()
-    others = [
-        name for name in compose.services if name not in {*proxies, "app", "certs", "acme", "assets", "processes"}
-    ]
+    others = [name for name in compose.services if name not in {*proxies, "app", "certs", *OWN_PROFILES}]
     more = [name for name in others if name not in profiles or names & {*profiles[name], "*"}]
     if "postgres" in more and not settings.get("POSTGRES_PASSWORD"):
         raise Problem("POSTGRES_PASSWORD is empty: give the database that COMPOSE_PROFILES asks for a password")

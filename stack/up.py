@@ -164,7 +164,7 @@ def start_processes(stack: RunningStack, plan: settings.Settings) -> None:
 
 
 def start_acme(stack: RunningStack, plan: settings.Settings) -> None:
-    """Starts what gets the certificate, after the proxies, which pass the ACME server's question on; else removes it."""
+    """Starts the ACME client, after the proxies, which pass the server's question on; removes it without ACME_EMAIL."""
     if plan.has_acme:
         stack.start("acme")
     elif stack.compose.containers("acme", include_stopped=True):

@@ -1,4 +1,4 @@
-"""An ACME server beside a stack, the certificates that its proxies serve, and clients whose failed requests are counted."""
+"""An ACME server beside a stack, the certificates that its proxies serve, and clients that count failed requests."""
 
 import http.client
 import json
@@ -69,7 +69,7 @@ def run_pebble(
         client().api.disconnect_container_from_network(container, "none")
         connect(stack, container, name)
         assert wait_until(lambda: "ACME directory available" in read_logs(container), 20), read_logs(container)
-        ca.write_text(exec_in(container, "cat", "/tmp/cert.pem") + "\n")  # noqa: S108 - in the container
+        ca.write_text(exec_in(container, "cat", "/tmp/cert.pem") + "\n")
         yield Pebble(container)
     finally:
         remove(container)
