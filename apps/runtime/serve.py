@@ -270,10 +270,8 @@ def choose_in_container() -> Choice:
     interface = find_interface(os.environ)
     if interface not in servers()[choice.SERVER]:
         able = ", ".join(server for server, interfaces in servers().items() if interface in interfaces)
-        raise SettingsError(
-            f"APP={choice.APP} is {load.ARTICLES[interface]} {interface} application, which SERVER={choice.SERVER} does not serve"
-            f"{f': choose {able}' if able else ''}"
-        )
+        kind = f"{load.ARTICLES[interface]} {interface} application"
+        raise SettingsError(f"APP={choice.APP} is {kind}, which SERVER={choice.SERVER} does not serve: choose {able}")
     return choose({**os.environ, "INTERFACE": interface})
 
 
