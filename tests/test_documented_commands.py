@@ -39,9 +39,10 @@ def read_commands() -> list[tuple[Path, str]]:
 
 
 COMMANDS = read_commands()
-SOURCES = "\n".join(
-    path.read_text() for path in sorted((ROOT / "tests").rglob("*.py")) if path.name != Path(__file__).name
-)
+TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if path.name != Path(__file__).name]
+SOURCES = "\n".join(path.read_text() for path in TESTS)
+# A test that names a page runs the page's blocks.
+SCRIPTS = SOURCES + "\n".join(path.read_text() for path in PAGES if f'"{path.stem}' in SOURCES or path.name in SOURCES)
 TARGETS = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 IDS = [f"{page.relative_to(ROOT)}: {command}" for page, command in COMMANDS]
 
