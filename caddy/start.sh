@@ -38,4 +38,13 @@ case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "caddy: BOD
 seconds=$((BODY_LIMIT * 6))
 [ "$seconds" -ge 60 ] || seconds=60
 echo "read_body ${seconds}s" > /run/caddy/read-body.caddy
+# The server from which Caddy gets its own certificate, where it is another than Let's Encrypt and ZeroSSL: snippets/tls.caddy.
+{
+  echo "# Written by start.sh."
+  case ${CADDY_TLS:-} in *@*)
+    [ -z "${ACME_DIRECTORY:-}" ] || echo "ca $ACME_DIRECTORY"
+    [ ! -s /etc/acme-ca.pem ] || echo "ca_root /etc/acme-ca.pem" ;;
+  esac
+} > /run/caddy/acme.caddy
+if [ "${1:-}" = run ]; then watch-certificates.sh USR1 & fi
 exec /usr/local/bin/caddy "$@"

@@ -34,6 +34,7 @@ find /tmp -type f -mmin +60 -exec rm -f {} +
 seconds=$((BODY_LIMIT * 6))
 [ "$seconds" -ge 60 ] || seconds=60
 sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s/: REQUEST_SECONDS/: ${seconds}s/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
+if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
 traefik --configFile=/run/traefik/traefik.yaml > /run/traefik/check.log 2>&1 &
