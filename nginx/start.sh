@@ -61,10 +61,12 @@ echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/lo
 # Who may name the client: snippets/forwarded-headers.conf.
 {
   for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
-  echo "geo \$realip_remote_addr \$balanced {"
-  echo 'default "";'
-  for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
-  echo '}'
+  for map in '$realip_remote_addr $balanced' '$remote_addr $asked_by_balancer'; do
+    echo "geo $map {"
+    echo 'default "";'
+    for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
+    echo '}'
+  done
 } > /run/nginx/trusted-proxies.conf
 echo "proxy_read_timeout ${READ_TIMEOUT}s;" > /run/nginx/read-timeout.conf
 echo "limit_conn client $CLIENT_REQUESTS;" > /run/nginx/client-requests.conf

@@ -77,7 +77,7 @@ def wait_for_proxies(
             if is_local:
                 status = request_status(port.reached_at, port.number, name, path, authority)
             else:
-                status = request_status_there(compose, container, name, path, authority)
+                status = ask_there(compose, container, name, path, authority)
             return "" if is_healthy(status, health_path) else status
 
         fault = wait_without_fault(compose, container, port.service, find_fault, seconds, given_up)
@@ -98,11 +98,20 @@ def is_healthy(status: str, health_path: str) -> bool:
     return status == "200" if health_path else status.isdigit() and int(status) < 500
 
 
-def request_status_there(compose: Compose, proxy: str, name: str, path: str, authority: str) -> str:
-    """As `request_status`, but asked by an app container: the ports of an engine elsewhere may not be open to us."""
+def ask_there(compose: Compose, proxy: str, *words: str) -> str:
+    """What one_request.py says in an app container: the ports of an engine elsewhere may not be open to us."""
     app = next(iter(compose.containers("app")), "")
-    words = [compose.address(proxy, "backend"), str(HTTPS), name, path, authority]
-    command = ["docker", "exec", "--interactive", app, "python3", "-", *words]
+    command = [
+        "docker",
+        "exec",
+        "--interactive",
+        app,
+        "python3",
+        "-",
+        compose.address(proxy, "backend"),
+        str(HTTPS),
+        *words,
+    ]
     script = Path(one_request.__file__).read_text()
     done = engine.run(*command, input=script)
     return done.stdout.strip() or done.stderr.strip()
