@@ -74,7 +74,7 @@ def test_a_remote_engine_gets_a_renewed_certificate(stack: StackUnderTest) -> No
     certs = {f"{stack.compose.project}_certs": {"bind": "/certs", "mode": "rw"}}
     run_once(f"{IMAGES}-certs", "rm", "/certs/names", network_mode="none", volumes=certs)
     stack.make_certificates()
-    assert set(reload_proxies(compose)) == set(stack.proxies)
+    assert set(reload_proxies(compose)) <= set(stack.proxies)  # a proxy may have taken the certificate by itself
     after = {read_served(compose, port) for port in list_sites(compose)}
     assert len(after) == 1 and after != before
 
