@@ -34,6 +34,10 @@ case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "caddy: BOD
   [ -z "$STATIC_PATH" ] || echo "import static $STATIC_PATH*"
   [ -z "$MEDIA_PATH" ] || echo "import media $MEDIA_PATH*"
 } > /run/caddy/paths.caddy
+# Seconds for a request: snippets/global/timeouts.caddy.
+seconds=$((BODY_LIMIT * 6))
+[ "$seconds" -ge 60 ] || seconds=60
+echo "read_body ${seconds}s" > /run/caddy/read-body.caddy
 # The server from which Caddy gets its own certificate, where it is another than Let's Encrypt and ZeroSSL: snippets/tls.caddy.
 {
   echo "# Written by start.sh."
