@@ -146,8 +146,14 @@ def wait_without_fault(
     if fault:
         progress.show(compose.logs(container))
     if fault and ended:
-        raise Problem(f"{name} does not stay up: its log is above")
+        raise Problem(f"{name} does not stay up: {find_reason(compose, container)}")
     return fault
+
+
+def find_reason(compose: Compose, container: str) -> str:
+    """Why a container ended, in the words of apps/runtime/serve.py, which names the setting that is wrong."""
+    lines = [line for line in compose.logs(container).splitlines() if line.startswith("serve: APP")]
+    return lines[-1].removeprefix("serve: ") if lines else "its log is above"
 
 
 class LostWorkers:

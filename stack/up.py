@@ -217,24 +217,28 @@ def remove_other_proxies(compose: Compose, proxies: Sequence[str]) -> None:
     remove_containers(container for name in others for container in running[name])
 
 
-def ask_version(container: str, server: str) -> tuple[str, str]:
-    """The versions of the server and of Python in an app container."""
-    script = f"from app_runtime import serve; print(serve.version({server!r}), serve.python_version())"
-    version, python = (engine.output("docker", "exec", container, "python3", "-c", script) or "? ?").split()
-    return version, python
+def ask_version(container: str, server: str) -> tuple[str, str, str]:
+    """The versions of the server and of Python in an app container, and the application's interface."""
+    script = f"from app_runtime import serve; print(serve.version({server!r}), serve.python_version(), "
+    script += "serve.INTERFACE_FILE.read_text())"
+    output = engine.output("docker", "exec", container, "python3", "-c", script) or "? ? ?"
+    version, python, interface = output.split()
+    return version, python, interface
 
 
 def describe_choice(
-    compose: Compose, choice: serve.Choice, version: tuple[str, str], containers: int
+    compose: Compose, choice: serve.Choice, version: tuple[str, str, str], containers: int
 ) -> list[tuple[str, str]]:
-    """The table's rows on the app. `version`: of the server and of Python. `containers`: their number."""
-    server, python = version
+    """The table's rows on the app. `version`: of the server and Python, and the interface. `containers`: how many."""
+    server, python, interface = version
+    path = compose.services["app"]["environment"]["HEALTH_PATH"]
     workers = f"{choice.WORKERS}" + (f" in each of {containers} containers" if containers > 1 else "")
     return [
         ("server", f"{choice.SERVER} of Python {python}" if server == python else f"{choice.SERVER} {server}"),
-        ("interface", choice.INTERFACE),
+        ("interface", interface),
         ("app", choice.APP + describe_stand_in(compose, "python")),
         ("workers", workers),
+        *([("health", f"200 of {path}" if path else "any answer of / under 500")] if choice.is_own else []),
     ]
 
 

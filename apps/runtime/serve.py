@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from ipaddress import IPv4Network
@@ -30,6 +31,7 @@ SERVERS, DEMONSTRATIONS = HERE.parent / "servers", HERE.parent
 INTERFACES = ("asgi", "wsgi")
 AUTO: Literal["auto"] = "auto"
 SECRETS = "/run/secrets/"
+INTERFACE_FILE = Path("/tmp/interface")  # noqa: S108 - the container's own, which no other user writes
 
 
 class SettingsError(ValueError):
@@ -151,7 +153,7 @@ def _choose_application(settings: Mapping[str, str], server: str) -> tuple[str, 
     interfaces = servers()[server]
     if is_own(app := settings.get("APP", "")):
         if "INTERFACE" not in settings:
-            return interfaces[0] if len(interfaces) == 1 else "", app
+            return "", app
         return _read_name(settings, "INTERFACE", interfaces, f"an interface of {server} here"), app
     if "INTERFACE" in settings:
         interface = _read_name(settings, "INTERFACE", list(INTERFACES), "an interface")
@@ -292,6 +294,8 @@ def main() -> None:
     # container's own health check asks like a proxy.
     peers = [proxies, *os.environ.get("TRUSTED_PROXIES", "").split(), "127.0.0.1"]
     os.environ["FORWARDED_ALLOW_IPS"] = ",".join(peers)
+    with suppress(OSError):  # `make up` reads it; a container without /tmp serves as well
+        INTERFACE_FILE.write_text(choice.INTERFACE)
     print(f"serve: {choice.SERVER} · {choice.INTERFACE} · {choice.APP} · {workers} worker(s)", flush=True)
     os.execv("/bin/sh", ["sh", str(choice.script)])
 
