@@ -39,8 +39,9 @@ done
   [ -z "$STATIC_PATH" ] || echo "import static $STATIC_PATH*"
   [ -z "$MEDIA_PATH" ] || echo "import media $MEDIA_PATH*"
   [ -z "${SITES:-}" ] || {
+    # (!) By default the case of the letters counts here, and Blog.example would lead to another application.
     echo "map {host} {app_host} {"
-    for site in $SITES; do echo "${site%%=*} ${site#*=}-app"; done
+    for site in $SITES; do echo "~(?i)^$(echo "${site%%=*}" | sed 's/\./\\./g')\$ ${site#*=}-app"; done
     echo "default $APP_HOST"
     echo "}"
   }
