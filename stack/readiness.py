@@ -176,11 +176,15 @@ class LostWorkers:
         return len(self.seen - running) > self.MOST
 
     def list_below(self, first: list[str]) -> set[str]:
-        """The container's first process and those below it. The commands of health checks are not below it."""
-        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid")
+        """The container's first process and those below it. The commands of health checks are not below it.
+
+        A proxy's watch-certificates.sh starts and ends commands all the time: it does not count.
+        """
+        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid,comm")
         if not top:
             return set()
-        parents = dict(line.split()[:2] for line in top.splitlines()[1:])
+        lines = [line.split() for line in top.splitlines()[1:]]
+        parents = {pid: parent for pid, parent, name, *_ in lines if not name.startswith("watch-cert")}
         below = {*first}
         while more := {pid for pid, parent in parents.items() if parent in below} - below:
             below |= more
