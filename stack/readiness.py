@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from stack import Problem, acme, dotenv, engine, one_request, progress
+from stack import Problem, dotenv, engine, one_request, progress
 from stack.compose import LABEL, Compose
 from stack.one_request import request_status
 from stack.ports import HTTPS, Port, list_sites
@@ -67,7 +67,6 @@ def wait_for_proxies(
     health_path = compose.services["app"]["environment"]["HEALTH_PATH"]
     path = health_path or "/"
     name = site_name(compose)
-    authority += acme.read_authority(dotenv.overlay(compose.environment))
     is_local = engine.is_local()
     given_up = threading.Event()
 
