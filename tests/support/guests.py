@@ -23,15 +23,15 @@ READ_VERSION = Callable[[niquests.Response], str]
 class Guest(Checkout, Clients):
     """A checkout that runs the project `tests/guests/<name>` behind NGINX and Caddy, and its clients.
 
-    `project` is the copy that runs: a test changes it to make a new version. Its app.env, if any, is APP_ENV_FILE.
+    `source` is the copy that runs: a test changes it to make a new version. Its app.env, if any, is APP_ENV_FILE.
     """
 
     def __init__(self, name: str, folder: Path, **settings: str) -> None:
         Checkout.__init__(self, folder / "stack")
         Clients.__init__(self, self.folder / "ca.pem")
-        self.project = shutil.copytree(GUESTS / name, folder / name)
-        self.environment |= {"APP_DIR": str(self.project), **settings}
-        if (variables := self.project / "app.env").exists():
+        self.source = shutil.copytree(GUESTS / name, folder / name)
+        self.environment |= {"APP_DIR": str(self.source), **settings}
+        if (variables := self.source / "app.env").exists():
             self.environment["APP_ENV_FILE"] = str(variables)
 
     @property
