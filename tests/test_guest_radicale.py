@@ -97,7 +97,7 @@ def test_a_change_that_another_client_has_overtaken_is_refused(guest: Guest, pro
     first = ask(guest, proxy, "GET", path, Accept_Encoding="gzip")
     assert "SUMMARY:Sow" in (first.text or "")
     seen = first.headers["etag"]
-    assert ask(guest, proxy, "PUT", path, EVENT.format("Plant", more), If_Match=seen).status_code == 201
+    assert ask(guest, proxy, "PUT", path, EVENT.format("Plant", more), If_Match=seen).status_code == 204
     assert ask(guest, proxy, "PUT", path, EVENT.format("Late", more), If_Match=seen).status_code == 412
     assert ask(guest, proxy, "DELETE", path, If_Match=seen).status_code == 412
     assert "SUMMARY:Plant" in (ask(guest, proxy, "GET", path).text or "")
