@@ -19,6 +19,7 @@ LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 LEFT_OUT = {
     *(".git", ".hg", ".svn", ".github", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__", ".env"),
     *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode", ".DS_Store", ".cache"),
+    "app.env",
 }
 SEED = "requirements.lock"  # of an earlier build: its releases stay where they still fit
 UV = "/uv/bin/uv"
@@ -82,9 +83,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def collect_locked(data: dict[str, Any], lock: dict[str, Any], target: Path) -> list[str]:
     """Writes the lock's releases as constraints, and returns the file that names the packages."""
-    pins = [
-        f"{each['name']}=={each['version']}" for each in lock.get("package", lock.get("packages", ())) if is_pin(each)
-    ]
+    pins = [pin(each) for each in lock.get("package", lock.get("packages", ())) if is_pin(each)]
     (target / "constraints.txt").write_text("\n".join(pins))
     poetry = data.get("tool", {}).get("poetry", {}).get("dependencies", {})
     if data.get("project", {}).get("dependencies") is not None or not poetry:
@@ -92,6 +91,12 @@ def collect_locked(data: dict[str, Any], lock: dict[str, Any], target: Path) -> 
     names = [name_poetry(name, value) for name, value in poetry.items() if name != "python"]
     (target / "poetry.txt").write_text("\n".join(name for name in names if name))
     return ["poetry.txt"]
+
+
+def pin(package: dict[str, Any]) -> str:
+    """An entry of a lock as a constraint. A package with several releases has markers that tell them apart."""
+    markers = package.get("resolution-markers", ())
+    return f"{package['name']}=={package['version']}" + (f" ; ({') or ('.join(markers)})" if markers else "")
 
 
 def is_pin(package: dict[str, Any]) -> bool:
