@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from apps.runtime.build_step import read_variables
-from apps.runtime.dependencies import collect_locked, prune
+from apps.runtime.dependencies import collect_locked, leave_out, prune
 
 VARIABLES = r"""
 # a comment
@@ -68,6 +68,11 @@ def test_a_package_of_several_releases_keeps_the_markers_of_its_lock(tmp_path: P
         "numpy==2.2.6 ; (python_full_version < '3.11') or (sys_platform == 'emscripten')",
         "numpy==2.4.1 ; (python_full_version >= '3.11')",
     ]
+
+
+def test_an_override_takes_the_server_out_of_the_lock() -> None:
+    pins = "uvicorn==0.53.0\nuvicorn-worker==0.4.0\nfastapi==0.165.0"
+    assert leave_out(pins, ["uvicorn[standard]==0.54.0"]) == "uvicorn-worker==0.4.0\nfastapi==0.165.0"
 
 
 def test_files_of_variables_stay_out_of_the_image(tmp_path: Path) -> None:

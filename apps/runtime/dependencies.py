@@ -157,13 +157,21 @@ def read_server_packages(server: str, requirements: Path = Path("/requirements/a
     return [f"{name}=={pins[name.partition('[')[0]]}" for name in packages]
 
 
+def leave_out(pins: str, packages: list[str]) -> str:
+    """The constraints of a lock without the packages of the server: uv applies a constraint to an override, too."""
+    names = {re.split(r"[\[=]", package)[0] for package in packages}
+    return "\n".join(line for line in pins.splitlines() if line.partition("==")[0] not in names)
+
+
 def install(packages: Path, server: str, override: str) -> None:
     """Resolves and installs the packages of the project and the server; ends with the reason where they do not fit."""
     os.chdir(packages)
     sources = Path("sources").read_text().split()
-    constraints = ["--constraint", "constraints.txt"] if Path("constraints.txt").is_file() else []
+    constraints = ["--constraint", "constraints.txt"] if (lock := Path("constraints.txt")).is_file() else []
     own = read_server_packages(server)
     Path("server.txt").write_text("\n".join(own))
+    if constraints and override == "yes":
+        lock.write_text(leave_out(lock.read_text(), own))
     overrides = ["--override", "server.txt"] if override == "yes" else []
     wheels = [name for name in sources if name.endswith(".whl")]
     Path("wheels.txt").write_text("\n".join(wheels))
