@@ -37,7 +37,7 @@ run: ## Run a command in the application's image and environment: make run CMD="
 	@$(STACK) run
 
 .PHONY: logs
-logs: ## Follow the logs of all parts (Ctrl-C ends this)
+logs: ## Follow the logs of all parts (Ctrl-C ends this); ID=…: the lines of one request
 	@$(STACK) logs
 
 .PHONY: trust

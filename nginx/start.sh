@@ -33,7 +33,7 @@ port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
 echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
-echo "\"~app\$\" $APP_HOST:8000;" > /run/nginx/app-by-name.conf
+echo "'~app\$|^([^ ]+ : [^ ]+( : |\$))+\$' $APP_HOST:8000;" > /run/nginx/app-by-name.conf
 cat > /run/nginx/site.conf <<EOF
 server_name $DOMAIN;
 set \$https_authority "\$host$port";

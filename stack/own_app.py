@@ -16,6 +16,19 @@ from stack.compose import LABEL, Compose
 PATHS = ("ADMIN_PATH", "CACHE_PATH", "LOGIN_PATH", "STATIC_PATH", "MEDIA_PATH")
 FOLDERS = ("STATIC_DIR", "MEDIA_DIR", "APP_DATA")
 TARGET = "own"
+# The variables of compose.yaml that `read` computes, and nobody sets.
+COMPUTED = (
+    *(
+        "APP_CONTEXT",
+        "APP_DOCKERFILE",
+        "APP_TARGET",
+        "APP_SERVER",
+        "APP_BUILD_ENV",
+        "APP_INTERNAL",
+        "RUNTIME",
+        "STATIC_FILES",
+    ),
+)
 
 
 def read(settings: Mapping[str, str], project: str) -> dict[str, str]:

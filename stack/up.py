@@ -221,16 +221,15 @@ def ask_version(container: str, server: str) -> tuple[str, str, str]:
     """The versions of the server and of Python in an app container, and the application's interface."""
     script = f"from app_runtime import serve; print(serve.version({server!r}), serve.python_version(), "
     script += "serve.INTERFACE_FILE.read_text())"
-    version, python, interface = (
-        engine.output("docker", "exec", container, "python3", "-c", script) or "? ? ?"
-    ).split()
+    output = engine.output("docker", "exec", container, "python3", "-c", script) or "? ? ?"
+    version, python, interface = output.split()
     return version, python, interface
 
 
 def describe_choice(
     compose: Compose, choice: serve.Choice, version: tuple[str, str, str], containers: int
 ) -> list[tuple[str, str]]:
-    """The table's rows on the app. `version`: of the server and of Python; the interface. `containers`: their number."""
+    """The table's rows on the app. `version`: of the server and Python, and the interface. `containers`: how many."""
     server, python, interface = version
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     workers = f"{choice.WORKERS}" + (f" in each of {containers} containers" if containers > 1 else "")

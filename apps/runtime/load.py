@@ -91,11 +91,10 @@ def list_callables(module: Any) -> str:
 
 def find_interface(app: Any) -> str:
     """`asgi` or `wsgi`, from how the application is called; "" where that does not tell."""
-    call = app if inspect.isroutine(app) or inspect.isclass(app) else type(app).__call__.__get__(app)
-    if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(app):
+    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
         return "asgi"
     try:
-        signature = inspect.signature(call)
+        signature = inspect.signature(app)
     except (TypeError, ValueError):
         return ""
     counts = [count for count in (2, 3) if accepts(signature, count)]
