@@ -66,6 +66,11 @@ echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/lo
   for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
   echo '}'
 } > /run/nginx/trusted-proxies.conf
+# Who answers an ACME server's question: snippets/tls.conf.
+case ${ACME_HOST:-} in
+  '') : > /run/nginx/acme.conf ;;
+  *) echo "\"~^/\.well-known/acme-challenge/[A-Za-z0-9_-]+\$\" $ACME_HOST:8080;" > /run/nginx/acme.conf ;;
+esac
 echo "proxy_read_timeout ${READ_TIMEOUT}s;" > /run/nginx/read-timeout.conf
 echo "limit_conn client $CLIENT_REQUESTS;" > /run/nginx/client-requests.conf
 # Bodies that a killed process left behind (snippets/buffering.conf).
@@ -83,4 +88,5 @@ printf '%s:%s\n' "$user" "$hash" > /run/nginx/admin.users
   fi
   echo "deny all;"
 } > /run/nginx/admin.conf
+if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 exec nginx -g "daemon off;" "$@"

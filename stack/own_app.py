@@ -4,12 +4,11 @@
 """
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from apps.runtime import serve
-from stack import ROOT, Problem, progress
+from stack import ROOT, Problem, engine, progress
 from stack.compose import LABEL, Compose
 
 # What the proxies take for themselves. For an own application they take nothing that the user has not asked for.
@@ -85,14 +84,7 @@ def build_runtime(compose: Compose) -> None:
     """Builds what the stack brings into an own application's image. The context of that image is the user's folder."""
     command = ["docker", "build", "--quiet", "--target", "runtime", "--file", "apps/Dockerfile"]
     command += ["--label", f"{LABEL}.project={compose.image_project}", "--tag", compose.environment["RUNTIME"], "."]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**compose.environment, "DOCKER_BUILDKIT": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = engine.run(*command, cwd=ROOT, env={**compose.environment, "DOCKER_BUILDKIT": "1"})
     if done.returncode != 0:
         progress.show(done.stderr)
         raise Problem("the runtime of an own application cannot be built: the reason is above")

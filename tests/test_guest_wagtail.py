@@ -5,12 +5,14 @@ import random
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import niquests
 import pytest
 
+from tests.support.clients import Clients
 from tests.support.engine import exec_in
+from tests.support.guest_exports import exported
 from tests.support.guests import Guest, running
 from tests.support.stack import DEFAULT_PROXIES
 
@@ -40,9 +42,14 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     folder = tmp_path_factory.mktemp("wagtail")
     (folder / "site.env").write_text(VARIABLES)
     with running("wagtail", folder, APP_ENV_FILE=str(folder / "site.env"), **SETTINGS) as guest:
-        create = f"python manage.py createsuperuser --noinput --username {USER} --email ana@shop.example"
-        guest.run(f"DJANGO_SUPERUSER_PASSWORD='{PASSWORD}' {create}")
+        create_superuser(guest.run)
         yield guest
+
+
+def create_superuser(run: Callable[[str], str]) -> None:
+    """Makes the account of the tests by a command in the application's image."""
+    create = f"python manage.py createsuperuser --noinput --username {USER} --email ana@shop.example"
+    run(f"DJANGO_SUPERUSER_PASSWORD='{PASSWORD}' {create}")
 
 
 def make_picture(size: int) -> bytes:
@@ -73,7 +80,7 @@ def read_fields(page: str) -> dict[str, str]:
     return {name[1]: value[1] if value else "" for name, value in pairs if name}
 
 
-def send_form(guest: Guest, proxy: str, path: str, files: dict[str, object] | None = None, **fields: str) -> str:
+def send_form(guest: Clients, proxy: str, path: str, files: Mapping[str, object] | None = None, **fields: str) -> str:
     """Opens a form, fills it in, and sends it as a browser does; returns where the answer leads."""
     page = read_text(guest.get(proxy, path))
     origin = f"https://localhost:{guest.https_port(proxy)}"
@@ -84,21 +91,21 @@ def send_form(guest: Guest, proxy: str, path: str, files: dict[str, object] | No
     return str(answer.headers["Location"])
 
 
-def log_in(guest: Guest, proxy: str) -> None:
+def log_in(guest: Clients, proxy: str) -> None:
     """Logs in to Wagtail's own /admin/."""
     if guest.get(proxy, "/admin/").status_code != 200:
         assert send_form(guest, proxy, "/admin/login/", username=USER, password=PASSWORD).endswith("/admin/")
         assert "Log out" in read_text(guest.get(proxy, "/admin/")), "the dashboard"
 
 
-def find_home(guest: Guest, proxy: str) -> str:
+def find_home(guest: Clients, proxy: str) -> str:
     """The path of the form that edits the site's first page."""
     (number,) = set(re.findall(r"/admin/pages/(\d+)/edit/", read_text(guest.get(proxy, "/admin/pages/"))))
     return f"/admin/pages/{number}/edit/"
 
 
-@pytest.mark.parametrize("proxy", DEFAULT_PROXIES)
-def test_an_editor_publishes_a_page_with_a_picture(guest: Guest, proxy: str) -> None:
+def publish(guest: Clients, proxy: str) -> None:
+    """Uploads a picture and publishes the first page with it; every proxy then shows both."""
     log_in(guest, proxy)
     title = f"A picture through {proxy}"
     picture = make_picture(1000)
@@ -121,6 +128,11 @@ def test_an_editor_publishes_a_page_with_a_picture(guest: Guest, proxy: str) -> 
 
 
 @pytest.mark.parametrize("proxy", DEFAULT_PROXIES)
+def test_an_editor_publishes_a_page_with_a_picture(guest: Guest, proxy: str) -> None:
+    publish(guest, proxy)
+
+
+@pytest.mark.parametrize("proxy", DEFAULT_PROXIES)
 def test_the_proxies_serve_the_files_that_django_does_not(guest: Guest, proxy: str) -> None:
     page = read_text(guest.get(proxy, "/"))
     (sheet,) = re.findall(r'href="(/static/css/mysite\.[0-9a-f]{12}\.css)"', page)
@@ -139,7 +151,7 @@ def test_both_admin_areas_are_the_applications(guest: Guest, proxy: str) -> None
     assert "WWW-Authenticate" not in guest.get(proxy, "/admin/").headers
 
 
-def find_sheet(guest: Guest) -> str:
+def find_sheet(guest: Clients) -> str:
     """The path of the style sheet, whose name has a hash of its content."""
     (path,) = re.findall(r'href="(/static/css/mysite\.[0-9a-f]{12}\.css)"', read_text(guest.get("nginx", "/")))
     return path
@@ -155,3 +167,11 @@ def test_a_new_version_takes_over_without_a_failed_request(guest: Guest) -> None
     for proxy in DEFAULT_PROXIES:
         assert read_text(guest.get(proxy, new)) == styles.read_text()
         assert "sans-serif" in read_text(guest.get(proxy, old)), "a page of the old version still finds its sheet"
+
+
+def test_an_export_starts_by_itself(guest: Guest) -> None:
+    with exported(guest) as export:
+        create_superuser(lambda command: export.run("./run", "sh", "-c", command))
+        for proxy in DEFAULT_PROXIES:
+            publish(export, proxy)
+        assert read_text(export.get("caddy", find_sheet(export))) == (guest.source / STYLES).read_text()
