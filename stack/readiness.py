@@ -159,8 +159,8 @@ def find_reason(compose: Compose, container: str) -> str:
 class LostWorkers:
     """Counts the processes of a container that end before the container is ready.
 
-    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on. Only the
-    app is counted: a database's start script ends many processes before the database listens.
+    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on. This is
+    for the app only: a database's start script ends many processes before the database listens.
     """
 
     MOST = 6

@@ -17,6 +17,7 @@ class FakeCompose:
 
     def __init__(self, restarts: Callable[[], str]) -> None:
         self.restarts = restarts
+        self.environment: dict[str, str] = {}
         ports = [{"published": "1", "target": 8443, "protocol": "tcp", "host_ip": "127.0.0.1"}]
         self.services = {
             "app": {"environment": {"HEALTH_PATH": "/"}},
