@@ -132,13 +132,13 @@ def wait_without_fault(
     """
     template = "{{.State.Restarting}} {{.RestartCount}} {{.State.Status}} {{.State.Pid}}"
     before = compose.inspect(container, template).split()[1:2]  # a restart of last week says nothing
-    workers = LostWorkers(container)
+    workers = LostWorkers(container) if name == "the app" else None
 
     def has_ended() -> bool:
         is_restarting, *rest = compose.inspect(container, template).split() or [""]
         count, status, first = rest[:1], rest[1:2], rest[2:]
         has_restarted = is_restarting == "true" or (bool(count) and count != before)
-        return has_restarted or status == ["exited"] or workers.count(first)
+        return has_restarted or status == ["exited"] or bool(workers and workers.count(first))
 
     faults = []
 
@@ -167,7 +167,8 @@ def find_reason(compose: Compose, container: str) -> str:
 class LostWorkers:
     """Counts the processes of a container that end before the container is ready.
 
-    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on.
+    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on. This is
+    for the app only: a database's start script ends many processes before the database listens.
     """
 
     MOST = 6
