@@ -31,6 +31,7 @@ FOR_MAKE = FOR_BENCH | {
     "YES",
     "CMD",
     "ID",
+    "TO",
 }
 
 

@@ -1,0 +1,228 @@
+"""The files that `make export` writes: each is the file that runs here, less what the choice does not need.
+
+The folder is a part of this tree, so paths in its files stay valid. The project's folder is the build context, so the
+new folder is inside it.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from apps.runtime import serve
+from stack import ROOT, Problem, dotenv, engine, export_readme, images, own_app, proxies, settings
+from stack.export_text import (
+    change_defaults,
+    clean,
+    cut_compose,
+    cut_dockerfile,
+    cut_requirements,
+    cut_settings,
+    fix,
+    quote,
+)
+
+USERS = (".env", "app.env")  # what an export writes once; from then on the user changes it
+SECRET = re.compile(r"PASSWORD")
+# What a deployment does not take along: the names of this project and of its images, and what compose.yaml there says.
+LEFT_OUT = {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "IMAGES", "TAG", "APP_ENV_FILE"}
+# The modules that every image of an own application needs, whatever its server.
+MODULES = ("serve", "healthcheck", "command", "dependencies")
+SCRIPT_SETTINGS = {"APP_RELEASE", "START_TIMEOUT", "TAG", "KEEP"}  # which only the scripts read
+
+
+class Deployment:
+    """The choice, and the text of each file."""
+
+    def __init__(self, plan: settings.Settings, given: Mapping[str, str], folder: Path) -> None:
+        self.plan = plan
+        self.given = given
+        self.folder = folder
+        self.context = Path(plan.compose.environment["APP_CONTEXT"])
+        self.choice = plan.choice
+        self.services = [
+            *("app", "certs", *plan.proxies),
+            *(name for name in plan.more if name not in proxies.names()),
+            *(["assets"] if plan.has_assets else []),
+            *(["processes"] if plan.has_processes else []),
+        ]
+        self.here = folder.relative_to(self.context).as_posix()
+        self.interface = find_interface(plan)
+
+    @property
+    def name(self) -> str:
+        """The project's name, from the name of the application's folder."""
+        name = re.sub(r"[^a-z0-9_-]+", "-", self.context.name.lower()).strip("-_") or "app"
+        return f"{name}-deployment" if name == self.plan.compose.project else name
+
+    def read_context(self) -> str:
+        """The application's folder, from the deployment's."""
+        return os.path.relpath(self.context, self.folder)
+
+    @property
+    def variables(self) -> Path | None:
+        """The file with the application's own variables; None without one."""
+        file = ROOT / Path(self.given.get("APP_ENV_FILE", "app.env")).expanduser()
+        return file if file.is_file() else None
+
+    def read_values(self) -> dict[str, str]:
+        """The settings that the user gave, and the base images where they are stand-ins."""
+        values = {name: value for name, value in self.given.items() if name in dotenv.list_settings()}
+        for name in ("python", *self.services):
+            argument = images.to_argument(name)
+            if (image := self.plan.compose.environment.get(argument, "")).startswith("stack-base"):
+                values[argument] = image
+        if bundle := os.environ.get("CA_BUNDLE") or os.environ.get("SSL_CERT_FILE"):
+            values["CA_BUNDLE"] = bundle
+        return {name: value for name, value in values.items() if name not in LEFT_OUT}
+
+    def read_defaults(self) -> dict[str, str]:
+        """The defaults that a deployment has in place of those here."""
+        own = own_app.read(self.given, self.plan.compose.project)
+        paths = {name: value for name, value in own.items() if name.endswith("_PATH")}
+        return {**paths, "CA_BUNDLE": "/dev/null", "DOMAIN": " ".join(["localhost", "127.0.0.1", *self.plan.proxies])}
+
+    def make_compose(self) -> str:
+        """compose.yaml of the deployment."""
+        own = own_app.read(self.given, self.plan.compose.project)
+        fixed = {
+            "IMAGES": "${COMPOSE_PROJECT_NAME}",
+            "APP_BASE": self.choice.base,
+            "APP_CONTEXT": self.read_context(),
+            "APP_DOCKERFILE": f"{self.here}/apps/Dockerfile",
+            "APP_TARGET": own["APP_TARGET"],
+            "RUNTIME": "runtime",
+            "SERVER": self.choice.SERVER,
+            "APP_SERVER": self.choice.SERVER,
+            "INTERFACE": self.interface,
+            "APP_INTERNAL": own["APP_INTERNAL"],
+            "APP_EGRESS": "",
+            "APP_BUILD_ENV": "${APP_ENV_FILE:-app.env}" if self.variables else "/dev/null",
+            "STATIC_FILES": own["STATIC_FILES"],
+        }
+        text = read("compose.yaml")
+        config = self.plan.compose.config
+        mounts = [each for name in self.services for each in config["services"][name].get("volumes", [])]
+        named = {each["source"] for each in mounts if each["type"] == "volume"}
+        if "postgres" not in self.services:
+            text = re.sub(r"^ +<<: \*database\n", "", text, flags=re.MULTILINE)
+        text = cut_compose(text, self.services, [name for name in config["volumes"] if name in named])
+        text = change_defaults(fix(text, fixed), self.read_defaults())
+        text = re.sub(r'name: "\$\{COMPOSE_PROJECT_NAME\}_data", internal: "(\w+)"', r"internal: \1", text)
+        text = re.sub(r"^( +)args:\n", rf"\g<0>\1  HERE: {self.here}\n", text, count=1, flags=re.MULTILINE)
+        return f"{export_readme.describe_compose(self)}\nname: {self.name}\n\n{text.lstrip()}"
+
+    def make_dockerfile(self) -> str:
+        """apps/Dockerfile of the deployment."""
+        arguments = {"APP_BASE": self.choice.base, "RUNTIME": "runtime"}
+        text = cut_dockerfile(read("apps/Dockerfile"), own_app.TARGET, arguments)
+        text = text.replace("ARG APP_BASE=app\n", f"ARG APP_BASE={self.choice.base}\n")
+        return re.sub(r"\A(#.*\n)+", export_readme.DOCKERFILE_HEAD, text)
+
+    def list_scripts(self) -> list[Path]:
+        """The server's files, and the scripts and settings that they name."""
+        chosen = self.interface or "*"
+        waiting = sorted((ROOT / "apps/servers").glob(f"{chosen}/{self.choice.SERVER}.*"))
+        files: dict[Path, None] = {}
+        while waiting:
+            file = waiting.pop()
+            files[file] = None
+            text = clean(file.read_text())
+            for name in re.findall(r"(?:\.\./)?[\w/-]*\w\.(?:sh|toml|conf)\b", text):
+                for other in (file.parent / name, ROOT / "apps" / name.removeprefix("/srv/")):
+                    if other.is_file() and other.resolve() not in files:
+                        waiting.append(other.resolve())
+        return sorted(files)
+
+    def list_modules(self) -> list[str]:
+        """The modules of apps/runtime that run in the image."""
+        waiting = [*MODULES, *(name for name in ("assets", "processes") if name in self.services)]
+        for script in self.list_scripts():
+            waiting += re.findall(r"app_runtime[./](\w+)", script.read_text())
+        modules = {"__init__"}
+        while waiting:
+            name = waiting.pop()
+            file = ROOT / f"apps/runtime/{name}.py"
+            if name not in modules and file.is_file():
+                modules.add(name)
+                text = file.read_text()
+                waiting += re.findall(r"(?:from \.|app_runtime\.)(\w+)", text)
+                waiting += re.split(r"\W+", " ".join(re.findall(r"from \. import (.+)", text)))
+        return sorted(modules)
+
+    def list_files(self) -> Iterator[tuple[str, str]]:
+        """Each file of the deployment, by its path there: its text."""
+        compose = self.make_compose()
+        yield "compose.yaml", compose
+        yield "apps/Dockerfile", self.make_dockerfile()
+        kept = ("apps", "requirements", "requirements.txt")
+        yield "apps/Dockerfile.dockerignore", own_app.list_ignored(self.context, self.here, kept)
+        for name in self.list_modules():
+            yield f"apps/runtime/{name}.py", read(f"apps/runtime/{name}.py")
+        for file in self.list_scripts():
+            name = file.relative_to(ROOT).as_posix()
+            yield name, read(name)
+        for name in self.list_folders():
+            for file in sorted((ROOT / name).rglob("*")):
+                path = file.relative_to(ROOT).as_posix()
+                if file.is_file() and file.name != "README.md" and "__pycache__" not in path:
+                    yield path, read(path)
+        for file in sorted((ROOT / "deploy").glob("*")):
+            if file.is_file() and (file.name != "rotate" or "postgres" in self.services):
+                yield file.name, read(f"deploy/{file.name}")
+        yield from self.list_requirements()
+        values = self.read_values()
+        yield ".env.example", self.make_settings(compose, values)
+        lines = [f"{name}={quote(value)}\n" for name, value in values.items()]
+        yield ".env", "".join(["# .env.example explains these settings, and those that are not here.\n", *lines])
+        yield ".gitignore", "".join(f"/{name}\n" for name in (*USERS, ".roll", "ca.pem"))
+        if self.variables:
+            yield "app.env", self.variables.read_text()
+        yield "README.md", export_readme.write(self)
+
+    def make_settings(self, compose: str, values: Mapping[str, str]) -> str:
+        """The settings that matter here, with their explanations, and without what is secret."""
+        names = SCRIPT_SETTINGS | set(re.findall(r"\$\{([A-Z_]+)", compose))
+        if not self.plan.has_assets:
+            names.discard("STATIC_DIR")
+        public = {name: "" if SECRET.search(name) else value for name, value in values.items()}
+        text = read(".env.example")
+        return export_readme.SETTINGS_HEAD + cut_settings(text, names, public, self.read_defaults())
+
+    def list_folders(self) -> list[str]:
+        """The folders from which the images beside the app's are built."""
+        builds = [self.plan.compose.services[name].get("build") for name in self.services if name != "app"]
+        contexts = [Path(build["context"]) for build in builds if build]
+        return sorted({path.name for path in contexts if path.parent == ROOT})
+
+    def list_requirements(self) -> Iterator[tuple[str, str]]:
+        """The pins: of the image as it is, of the server, and of what resolves them."""
+        image = self.plan.compose.image("app")
+        pins = engine.output("docker", "run", "--rm", "--network", "none", "--entrypoint", "cat", image, "/srv/requirements.txt")
+        if pins is None:
+            raise Problem(f"{image} is not built yet: run `make up` with the same settings first")
+        yield "requirements.txt", pins.strip() + "\n"
+        names = []
+        for script in self.list_scripts():
+            names += serve.facts(script).get("packages", script.stem).split()
+        names = [name.partition("[")[0] for name in names]
+        yield "requirements/app.txt", cut_requirements(read("requirements/app.txt"), names)
+        yield "requirements/lock.txt", read("requirements/lock.txt")
+        if self.choice.base == "mod_wsgi":
+            yield "requirements/mod_wsgi.txt", read("requirements/mod_wsgi.txt")
+
+
+def read(path: str) -> str:
+    """A file of this repository, cleaned."""
+    return clean((ROOT / path).read_text())
+
+
+def find_interface(plan: settings.Settings) -> str:
+    """The application's interface: as stated, as its server has it, or as its container says; "" where nothing tells."""
+    able = serve.servers()[plan.choice.SERVER]
+    if plan.choice.INTERFACE or len(able) == 1:
+        return plan.choice.INTERFACE or able[0]
+    for container in plan.compose.containers("app"):
+        words = ("docker", "exec", container, "cat", str(serve.INTERFACE_FILE))
+        return engine.output(*words) or ""
+    return ""
