@@ -1,0 +1,260 @@
+"""The scripts of a deployment: a roll under load, one that fails, the way back, interruptions, one-off commands, logs."""
+
+import os
+import pty
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack import ROOT, swap
+from stack.compose import LABEL
+from stack.waiting import wait_until
+from tests.support.deployment import Deployment, deployed
+from tests.support.engine import client, inspect, read_logs
+from tests.test_life import Load
+
+pytestmark = pytest.mark.full
+KILLS = 4
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One deployment for this file. Each test leaves one app container that serves."""
+    with deployed(tmp_path_factory.mktemp("roll") / "shop", "roll") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tag(deployment: Deployment) -> str:
+    """The tag of the first version."""
+    return deployment.read_tag()
+
+
+def roll(deployment: Deployment, *words: str, **environment: str) -> str:
+    """Rolls; what the script prints."""
+    done = deployment.run("./roll", *words, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_roll_under_load_loses_no_get(deployment: Deployment) -> None:
+    new = deployment.commit("second", **{"static/new.css": "b{}"})
+    proxy = inspect(deployment.container("nginx"))["State"]["StartedAt"]
+    since = time.time()
+    release = "sh -c 'cat /app/static/version.txt >> /data/released'"
+    with ExitStack() as loads:
+        gets = [loads.enter_context(Load(deployment, "nginx", "GET")) for _ in range(6)]
+        posts = [loads.enter_context(Load(deployment, "nginx", "POST")) for _ in range(2)]
+        assert wait_until(lambda: all(load.answers["200"] > 20 for load in gets))
+        roll(deployment, APP_RELEASE=release)
+        assert wait_until(lambda: sum(load.answers.total() for load in gets) > 1000, 30), "there was no load"
+    bad = [line for line in deployment.log_lines("nginx", since) if line.get("status", 200) >= 500]
+    assert sum((load.answers for load in gets), Counter()).keys() == {"200"}, bad
+    answers = sum((load.answers for load in posts), Counter())
+    lost = answers.total() - answers["200"]  # sent to the old server, which closed without an answer
+    assert set(answers) <= {"200", "502"} and answers["200"] > 200 and lost < answers["200"] / 50, answers
+    assert deployment.read_tags() == [new] and deployment.read_tag() == new
+    assert inspect(deployment.container("processes"))["Config"]["Image"].endswith(f":{new}")
+    assert inspect(deployment.container("nginx"))["State"]["StartedAt"] == proxy, "the proxy was restarted"
+    assert deployment.run("./run", "cat", "/data/released").stdout == "second", "the release ran once"
+    assert deployment.get("nginx", "/static/version.txt").text == "second"
+    assert deployment.get("nginx", "/static/new.css").text == "b{}"
+
+
+@pytest.mark.parametrize(
+    ("file", "release", "message"),
+    [
+        ("unhealthy", "", "rolled back: the app was not ready within 3 s (no message): its log is above"),
+        ("crashes", "", "rolled back: the app does not stay up: its log is above"),
+        ("fails", "sh -c 'echo no table; exit 4'", "APP_RELEASE failed (see above): the app was not changed"),
+    ],
+)
+def test_the_old_version_goes_on_where_the_new_one_fails(
+    deployment: Deployment, file: str, release: str, message: str
+) -> None:
+    before, running = deployment.read_tag(), deployment.apps()
+    broken = deployment.commit(file, **{file: ""})
+    with Load(deployment, "nginx", "GET") as load:
+        done = deployment.run("./roll", START_TIMEOUT="3" if file == "unhealthy" else "20", APP_RELEASE=release)
+    assert done.returncode == 1 and f"roll: {message}" in done.stderr, done.stderr
+    evidence = {"unhealthy": "Uvicorn running", "crashes": "no module shop", "fails": "no table"}[file]
+    assert evidence in done.stderr
+    assert load.answers["200"] > 20 and set(load.answers) == {"200"}
+    assert deployment.apps() == running and deployment.read_tag() == before != broken
+    assert not (deployment.folder / ".roll").exists()
+
+
+def test_a_proxy_that_refuses_its_configuration_changes_nothing(deployment: Deployment) -> None:
+    running, before = deployment.apps(), deployment.read_tag()
+    done = deployment.run("./roll", "--to", before, READ_TIMEOUT="soon")
+    assert done.returncode == 1 and "nginx does not accept its configuration" in done.stderr, done.stderr
+    assert deployment.apps() == running
+
+
+def test_the_way_back(deployment: Deployment, tag: str) -> None:
+    roll(deployment, "--to", tag)
+    assert deployment.read_tags() == [tag] and deployment.read_tag() == tag
+    lines = deployment.run("./roll", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("  runs")] == [tag]
+    done = deployment.run("./roll", "--to", "v0")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert re.search(rf"no image {deployment.project}-app:v0; there are: .*{tag}", done.stderr)
+    assert "say ./roll, ./roll --to TAG, or" in deployment.run("./roll", "--back").stderr
+
+
+def test_changed_code_has_a_tag_of_its_own_and_old_images_go(deployment: Deployment, tag: str) -> None:
+    (deployment.shop / "note.txt").write_text("not committed")
+    shown = roll(deployment, KEEP="2")
+    (new,) = deployment.read_tags()
+    assert re.fullmatch(r"[0-9a-f]{7,}-dirty-\d{8}T\d{6}", new), shown
+    listed = [line.split()[0] for line in deployment.run("./roll", "--list").stdout.splitlines()]
+    assert len(listed) == 2 and listed[0] == new
+    (deployment.shop / "note.txt").unlink()
+    assert deployment.get("nginx", "/ready").status_code == 200
+
+
+def test_a_second_roll_waits_outside(deployment: Deployment) -> None:
+    process = deployment.start("./roll", "--to", deployment.read_tag())
+    assert wait_until(lambda: len(deployment.apps()) == 2, 60)
+    done = deployment.run("./roll", "--to", deployment.read_tag())
+    assert (done.returncode, done.stderr) == (1, "roll: another roll works in this folder: wait for it\n")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGINT, "hidden"), (signal.SIGTERM, "published"), (signal.SIGHUP, "before")]
+)
+def test_an_interrupted_roll_leaves_the_old_version_or_the_new_one(
+    deployment: Deployment, number: signal.Signals, moment: str
+) -> None:
+    (old,) = deployment.apps()
+    process = deployment.start("./roll", "--to", deployment.read_tag())
+    has_come = {
+        "before": lambda: time.sleep(1) or True,
+        "hidden": lambda: len(deployment.apps()) == 2,
+        "published": lambda: len(deployment.list_published()) == 2,
+    }[moment]
+    assert wait_until(has_come, 60, 0.02), f"no new container was {moment}"
+    os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "roll: interrupted" in output, output
+    (left,) = deployment.apps()
+    assert (left == old) == (moment != "published"), output
+    assert deployment.list_published() == [left]
+    assert not (deployment.folder / ".roll").exists() and not list(deployment.temporary.iterdir())
+
+
+def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deployment) -> None:
+    deployment.scale(2)
+    moments, seen = random.Random(SEED), Counter[int]()
+    with Load(deployment, "nginx", "GET") as load:
+        for number in range(KILLS):
+            process = deployment.start("./roll", "--to", deployment.read_tag())
+            assert wait_until(lambda: len(deployment.apps()) > 2, 60, 0.02), process.communicate()
+            time.sleep(moments.uniform(number, number + 2))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=60)
+            seen[len(deployment.apps())] += 1
+        roll(deployment, "--to", deployment.read_tag())
+    assert set(seen) - {2}, "every roll was over when it was killed"
+    assert len(deployment.apps()) == 2, "the containers of a killed roll counted as replicas"
+    assert set(deployment.list_published()) == set(deployment.apps())
+    assert set(load.answers) == {"200"}
+    deployment.scale(1)
+
+
+def test_a_roll_does_what_a_swap_of_the_laboratory_does(deployment: Deployment, tag: str) -> None:
+    """So what the tests of a swap show, and what the bench measures, is what a deployment does."""
+    deployment.commit("third")
+    roll(deployment)
+    third = deployment.read_tag()
+    began = time.time()
+    roll(deployment, "--to", third)
+    rolled = list_calls(deployment, began)
+    began = time.time()
+    swap.swap_app(deployment.compose.with_settings({"TAG": "latest", "SERVER": "granian"}))
+    assert list_calls(deployment, began) == rolled
+    assert {("new", "start"), ("old", "stop"), ("new", "disconnect")} <= set(rolled)
+    assert f"\nDNS_SECONDS={swap.DNS_SECONDS}\n" in (ROOT / "deploy/roll").read_text()
+
+
+def list_calls(deployment: Deployment, began: float) -> list[tuple[str, str]]:
+    """What happened to the app's containers since then, but for the checks: which of them, and what."""
+    events = client().api.events(since=began, until=time.time(), decode=True)
+    names: dict[str, str] = {}
+    calls = []
+    for event in events:
+        attributes: dict[str, Any] = event["Actor"]["Attributes"]
+        is_app = attributes.get(f"{LABEL}.project") == deployment.project and attributes[f"{LABEL}.service"] == "app"
+        container = attributes.get("container", "") if event["Type"] == "network" else event["Actor"]["ID"]
+        if is_app and attributes[f"{LABEL}.oneoff"] == "False":
+            names.setdefault(container, "new" if event["Action"] == "create" else "old")
+        if container in names and not event["Action"].startswith(("exec_", "top", "health_status")):
+            calls.append((names[container], event["Action"]))
+    return calls
+
+
+@pytest.fixture(scope="module")
+def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tools of busybox, with docker and with git."""
+    folder = tmp_path_factory.mktemp("busybox")
+    program = shutil.which("busybox")
+    if not program and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "download", "-qq", "busybox"], cwd=folder, check=False, capture_output=True)
+        for package in folder.glob("busybox_*.deb"):
+            subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+            program = str(folder / "bin/busybox")
+    if not program:
+        pytest.skip("no busybox on this host")
+    tools = folder / "tools"
+    tools.mkdir()
+    for tool in subprocess.check_output([program, "--list"], text=True).split():
+        (tools / tool).symlink_to(program)
+    for tool in ("docker", "git"):
+        (tools / tool).unlink(missing_ok=True)
+        (tools / tool).symlink_to(shutil.which(tool) or tool)
+    return tools
+
+
+def test_the_scripts_run_under_busybox(deployment: Deployment, busybox: Path) -> None:
+    shell, (old,) = str(busybox / "sh"), deployment.apps()
+    for words in (["roll"], ["roll", "--to", deployment.read_tag()]):
+        done = deployment.run(shell, *words, PATH=str(busybox))
+        assert done.returncode == 0 and "not found" not in done.stderr, done.stderr
+    assert deployment.apps() != [old] and len(deployment.apps()) == 1
+    assert deployment.run(shell, "run", "sh", "-c", "exit 5", PATH=str(busybox)).returncode == 5
+    assert "Uvicorn running" in deployment.run(shell, "logs", "Uvicorn running", PATH=str(busybox)).stdout
+
+
+def test_a_command_runs_in_the_apps_surroundings(deployment: Deployment) -> None:
+    done = deployment.run("./run", "sh", "-c", "echo $STATIC_DIR $0; [ -t 0 ] || echo no terminal; exit 3", "a word")
+    assert (done.returncode, done.stdout) == (3, "static a word\nno terminal\n"), done.stderr
+    assert deployment.run("./run").stderr == "run: say what to run, such as ./run python manage.py migrate\n"
+    parent, child = pty.openpty()
+    command = ["./run", "sh", "-c", "[ -t 0 ] && echo a terminal"]
+    subprocess.run(command, cwd=deployment.folder, env=deployment.environment, stdin=child, stdout=child, check=True)
+    assert "a terminal" in os.read(parent, 1000).decode()
+    os.close(parent)
+    os.close(child)
+
+
+def test_the_lines_of_one_request(deployment: Deployment) -> None:
+    answers = [deployment.get("nginx", "/process").headers["x-request-id"] for _ in range(3)]
+    assert wait_until(lambda: answers[-1] in read_logs(deployment.container("nginx")))
+    lines = deployment.run("./logs", answers[0]).stdout.splitlines()
+    assert lines and all(answers[0] in line for line in lines)
+    times = [line.split("|")[1].split()[0] for line in lines]
+    assert times == sorted(times)
+    assert deployment.run("./logs", "0" * 32).stderr == f"logs: no line holds {'0' * 32}\n"
