@@ -11,6 +11,22 @@ done
 case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "nginx: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
 case $CLIENT_REQUESTS in '' | 0* | *[!0-9]*) echo "nginx: CLIENT_REQUESTS=$CLIENT_REQUESTS is not a number of requests" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "nginx: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
+# The paths that the proxies take for themselves. An empty path is off: it is the application's, like any other.
+taken="" clash=""
+for name in ADMIN_PATH CACHE_PATH STATIC_PATH MEDIA_PATH LOGIN_PATH; do
+  eval "path=\${$name:-}"
+  [ -n "$path" ] || continue
+  end=/
+  [ $name != LOGIN_PATH ] || end="/?"
+  printf '%s' "$path" | grep -Eqx "(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+$end" || { echo "nginx: $name=$path is not a path: begin and end it with /, and give letters, digits and . _ - between" >&2; exit 1; }
+  for other in $taken; do
+    case $path in "$other"*) clash=$other ;; esac
+    case $other in "${path%/}/"*) clash=$other ;; esac
+    [ -z "$clash" ] || { echo "nginx: $name=$path and $clash are inside each other: give paths that are apart" >&2; exit 1; }
+  done
+  taken="$taken ${path%/}/"
+done
+case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "nginx: BODY_LIMIT=$BODY_LIMIT is not a number of MiB from 1 to 999" >&2; exit 1 ;; esac
 
 # The port as a client writes it: empty where it is the default port.
 port=":$HTTPS_PORT"
@@ -28,6 +44,19 @@ EOF
 cat > /run/nginx/login-rate.conf <<EOF
 limit_req_zone \$login_client zone=login:10m rate=${LOGIN_RATE}r/s;
 EOF
+echo "client_max_body_size ${BODY_LIMIT}m;" > /run/nginx/body-limit.conf
+
+# Which path leads to which file of locations/, and what the maps of snippets/ need to know of the paths.
+admin=$(printf '%s' "${ADMIN_PATH%/}" | sed 's/\./\\./g')
+cache=$(printf '%s' "$CACHE_PATH" | sed 's/\./\\./g')
+{
+  [ -z "$ADMIN_PATH" ] || echo "location ~* ^$admin(/|\$) { include /etc/nginx/locations/admin.conf; }"
+  [ -z "$STATIC_PATH" ] || echo "location $STATIC_PATH { include /etc/nginx/locations/static.conf; }"
+  [ -z "$MEDIA_PATH" ] || echo "location $MEDIA_PATH { include /etc/nginx/locations/media.conf; }"
+} > /run/nginx/locations.conf
+echo "${ADMIN_PATH:+\"~*^GET  websocket$admin(/|\$)\" @admin-websocket;}" > /run/nginx/admin-websocket.conf
+echo "${CACHE_PATH:+\"~^$cache\" pages;}" > /run/nginx/cache-path.conf
+echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/login-path.conf
 
 # Who may name the client: snippets/forwarded-headers.conf.
 {

@@ -17,6 +17,7 @@ READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for
 NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandard"
 TWO_TRIES = "two tries with idle connections"
 QUERY_BYTES, PATH_BYTES = "a query byte for byte", "a path byte for byte"
+NO_LINKS = "no link leads out of a folder"
 BAD_END = "400 for a bad end of a chunked body"
 
 # Each duty, and the test that shows it.
@@ -39,6 +40,7 @@ DUTIES = {
     QUERY_BYTES: "test_a_query_arrives_byte_for_byte",
     PATH_BYTES: "test_a_path_arrives_byte_for_byte",
     BAD_END: "test_fields_after_a_body_are_dropped_or_refused",
+    NO_LINKS: "test_no_link_leads_out_of_a_folder",
     TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
     "the application's own security headers": "test_the_security_headers_of_an_application_win",
     "headers on malformed requests": "test_a_malformed_request_gets_the_headers_too",
@@ -72,6 +74,7 @@ LACKS = {
     ("apache", EXACT_LIMIT): Lack(
         "lets up to 64 kB more pass and then answers 500: no module limits a body that passes on"
     ),
+    ("caddy", NO_LINKS): Lack("follows links: a link among static files or media shows any file that it may read"),
     ("caddy", TWO_TRIES): Lack(_GO_TRIES),
     ("apache", "HTTP/3"): Lack("Apache httpd has none"),
     ("apache", RATE_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),

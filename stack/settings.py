@@ -76,6 +76,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     check_limits(settings)
     # The base images that the engine has. With another one, `make up` would read the configuration again.
     compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base} | own)
+    check_taken_paths(compose)
     check_grace(choice, compose)
     check_ipv6(settings, compose)
     check_pids(choice, compose)
@@ -185,6 +186,29 @@ def check_edge(settings: Mapping[str, str]) -> None:
         value = settings.get(name, "")
         if value and not (re.fullmatch(r"[1-9][0-9]{0,5}", value) and int(value) >= least):
             raise Problem(f"{name}={value} is not a whole number from {least} to 999999")
+    limit = settings.get("BODY_LIMIT", "")
+    if limit and not re.fullmatch(r"[1-9][0-9]{0,2}", limit):
+        raise Problem(f"BODY_LIMIT={limit} is not a number of MiB: give a whole number from 1 to 999")
+
+
+def check_taken_paths(compose: Compose) -> None:
+    """Refuses a path for the proxies that is no path, or that is inside another, where one request would be of both."""
+    environment = compose.services[compose.proxies()[0]]["environment"]
+    taken: list[str] = []
+    for name in ("ADMIN_PATH", "CACHE_PATH", "STATIC_PATH", "MEDIA_PATH", "LOGIN_PATH"):
+        path = environment[name]
+        if not path:
+            continue
+        end = "/?" if name == "LOGIN_PATH" else "/"
+        if not re.fullmatch(rf"(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+{end}", path):
+            raise Problem(
+                f"{name}={path} is not a path: begin and end it with /, and give letters, digits and . _ - between"
+            )
+        folder = path.rstrip("/").lower() + "/"
+        for other in taken:
+            if folder.startswith(other) or other.startswith(folder):
+                raise Problem(f"{name}={path} and {other} are inside each other: give paths that are apart")
+        taken.append(folder)
 
 
 def check_ipv6(settings: Mapping[str, str], compose: Compose) -> None:

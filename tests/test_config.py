@@ -26,6 +26,7 @@ WITHOUT_SNIPPET: dict[tuple[str, str], str] = {
     ("traefik", "access-log"): "in the static traefik.yaml",
     ("traefik", "limits"): "the body's is an option of buffering, the head's is in the static traefik.yaml",
     ("traefik", "cache"): "the standard build has no cache",
+    ("traefik", "files"): "Traefik serves no files",
 }
 # A file among the snippets that belongs to no concern, and what it is.
 NO_CONCERN = {
@@ -142,7 +143,7 @@ def test_every_proxy_of_the_compose_file_has_its_folder(stack: StackUnderTest) -
 
 def test_the_example_environment_explains_every_knob_with_its_default() -> None:
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    compose = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
+    compose = dict(re.findall(r"\$\{([A-Z_]+):?-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
     compose["IMAGES"] = ""  # its default is another variable
     assert example.keys() - compose.keys() == {
         *("COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PROXY", "STAND_INS", "START_TIMEOUT"),

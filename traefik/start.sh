@@ -13,6 +13,22 @@ done
 case $READ_TIMEOUT in '' | [0-5] | 0* | *[!0-9]*) echo "traefik: READ_TIMEOUT=$READ_TIMEOUT is not a number of seconds from 6" >&2; exit 1 ;; esac
 case $CLIENT_REQUESTS in '' | 0* | *[!0-9]*) echo "traefik: CLIENT_REQUESTS=$CLIENT_REQUESTS is not a number of requests" >&2; exit 1 ;; esac
 case $LOGIN_RATE in '' | 0* | *[!0-9]*) echo "traefik: LOGIN_RATE=$LOGIN_RATE is not a number of requests per second" >&2; exit 1 ;; esac
+# The paths that the proxies take for themselves. An empty path is off: it is the application's, like any other.
+taken="" clash=""
+for name in ADMIN_PATH CACHE_PATH STATIC_PATH MEDIA_PATH LOGIN_PATH; do
+  eval "path=\${$name:-}"
+  [ -n "$path" ] || continue
+  end=/
+  [ $name != LOGIN_PATH ] || end="/?"
+  printf '%s' "$path" | grep -Eqx "(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+$end" || { echo "traefik: $name=$path is not a path: begin and end it with /, and give letters, digits and . _ - between" >&2; exit 1; }
+  for other in $taken; do
+    case $path in "$other"*) clash=$other ;; esac
+    case $other in "${path%/}/"*) clash=$other ;; esac
+    [ -z "$clash" ] || { echo "traefik: $name=$path and $clash are inside each other: give paths that are apart" >&2; exit 1; }
+  done
+  taken="$taken ${path%/}/"
+done
+case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "traefik: BODY_LIMIT=$BODY_LIMIT is not a number of MiB from 1 to 999" >&2; exit 1 ;; esac
 # Bodies that a killed process left behind (snippets/buffering.yaml).
 find /tmp -type f -mmin +60 -exec rm -f {} +
 sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
