@@ -4,38 +4,34 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from stack import ROOT, Problem, dotenv, progress, settings
+from stack import ROOT, Problem, dotenv, settings
 from stack.command_line import finish_first
 from stack.compose import Compose
-from stack.export_files import USERS, Deployment
-from stack.lock import hold_lock
+from stack.export_files import SECRET, STAND_IN, USERS, Deployment
 from stack.own_app import EXPORTED
 
 
 def main() -> None:
     """`make export`."""
-    with hold_lock():
-        began = time.monotonic()
-        recall()
-        to = os.environ.get("TO", "").strip()
-        if not to:
-            raise Problem("TO is empty: give a folder of the application's, such as make export TO=../shop/deploy")
-        plan = settings.read(os.environ)
-        if not plan.choice.is_own:
-            raise Problem("there is no application of yours to export: give APP_DIR and APP, as for `make up`")
-        folder = (ROOT / Path(to).expanduser()).resolve()
-        check(folder, Path(plan.compose.environment["APP_CONTEXT"]))
-        deployment = Deployment(plan, dotenv.overlay(os.environ), folder)
-        files = dict(deployment.list_files())
-        kept = [name for name in USERS if (folder / name).is_file()]
-        write(folder, files)
-        describe(deployment, len(files) + 1, kept, time.monotonic() - began)
+    began = time.monotonic()
+    recall()
+    to = os.environ.get("TO", "").strip()
+    if not to:
+        raise Problem("TO is empty: give a folder of the application's, such as make export TO=../shop/deploy")
+    plan = settings.read(os.environ)
+    if not plan.choice.is_own:
+        raise Problem("there is no application of yours to export: give APP_DIR and APP, as for `make up`")
+    folder = (ROOT / Path(to).expanduser()).resolve()
+    check(folder, Path(plan.compose.environment["APP_CONTEXT"]))
+    deployment = Deployment(plan, dotenv.overlay(os.environ), folder)
+    files = deployment.make_files()
+    kept = {name: text for name in USERS if (text := read_text(folder / name))}
+    write(folder, files)
+    print(describe(deployment, files, kept, time.monotonic() - began))
 
 
 def find_record() -> Path:
@@ -95,40 +91,45 @@ def compute_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def find_old(folder: Path) -> Path:
-    """Where an earlier export is for the moment in which the new one takes its place."""
-    return folder.with_name(f".{folder.name}.old")
+def find_beside(folder: Path, end: str) -> Path:
+    """Where the `new` folder is made, and where the `old` one is for the moment in which the new one takes its place."""
+    return folder.with_name(f".{folder.name}.{end}")
 
 
 def restore(folder: Path) -> None:
     """Puts an earlier export back, where a killed command has left it beside its place."""
-    if not folder.exists() and find_old(folder).is_dir():
-        find_old(folder).rename(folder)
+    if not folder.exists() and find_beside(folder, "old").is_dir():
+        find_beside(folder, "old").rename(folder)
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
     """Writes the folder beside its place, with what is the user's there, and puts it into its place as a whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    new, old = find_beside(folder, "new"), find_beside(folder, "old")
     try:
+        remove(new, old)  # a killed command leaves them
         marks = ["# The files that make export has written: sha256sum --check says which were changed."]
         for name, text in files.items():
             place = new / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
+            place.touch(mode=find_mode(name))
             place.chmod(find_mode(name))
+            place.write_text(text)
             if name not in USERS:
                 marks.append(f"{compute_digest(text.encode())}  {name}")
         (new / EXPORTED).write_text("\n".join(marks) + "\n")
         keep_users_files(folder, new)
-        new.chmod(0o755)
         with finish_first("the new folder takes its place"):
             if folder.exists():
-                folder.rename(find_old(folder))
+                folder.rename(old)
             new.rename(folder)
-        shutil.rmtree(find_old(folder), ignore_errors=True)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        remove(new, old)
+
+
+def remove(*folders: Path) -> None:
+    """Removes folders that are there."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_mode(name: str) -> int:
@@ -155,18 +156,32 @@ def keep_users_files(folder: Path, new: Path) -> None:
             shutil.copy2(file, place, follow_symlinks=False)
 
 
-def describe(deployment: Deployment, count: int, kept: list[str], seconds: float) -> None:
-    """Says what was written, and what the user has to know."""
-    progress.show("")
-    shown = os.path.relpath(deployment.folder)
-    print(f"export: {count} files in {shown} ({seconds:.1f} s). Its README.md says how to start it: cd {shown} && ./roll")
-    with suppress(StopIteration):
-        image = next(value for value in deployment.read_values().values() if value.startswith("stack-base"))
-        print(f"  (!) .env there names base images that exist on this machine only, such as {image}: on a host that reaches")
-        print("      a registry, remove the lines …_IMAGE, and the official images are used.")
-    if kept:
-        print(f"  {' and '.join(kept)} there stay as before: .env.example has the lines of this export.")
-    print("  Its ports are the ones here: `make down` first, if it is to run on this machine.")
-    secrets = [name for name in deployment.read_values() if "PASSWORD" in name]
-    if secrets and ".env" not in kept:
-        print(f"  .env there has the secrets of this choice, and only you can read it: {', '.join(secrets)}")
+def read_text(file: Path) -> str:
+    """The text of a file; "" without it."""
+    return file.read_text() if file.is_file() else ""
+
+
+def describe(deployment: Deployment, files: Mapping[str, str], kept: Mapping[str, str], seconds: float) -> str:
+    """What was written, and what the user has to know."""
+    folder, values = os.path.relpath(deployment.folder), deployment.read_values()
+    lines = [
+        f"export: {len(files) + 1} files in {folder} ({seconds:.1f} s); `cd {folder} && ./roll` starts it: README.md"
+    ]
+    lines.append(
+        "  ports as here: `make down` first, if it is to run on this machine. Volumes of its own: the data stay here"
+    )
+    if stand_ins := [value for value in values.values() if value.startswith(STAND_IN)]:
+        lines.append(
+            f"  (!) .env names stand-ins that this machine only has ({', '.join(stand_ins)}): on a host that reaches a "
+            "registry, remove those lines"
+        )
+    secrets = [name for name in values if SECRET.search(name)]
+    if ".env" not in kept and secrets:
+        lines.append(f"  .env has what is secret here ({', '.join(secrets)}), and only you can read it")
+    for name, text in kept.items():
+        missing = sorted(set(files[name].splitlines()) - set(text.splitlines())) if name in files else []
+        names = ", ".join(line.partition("=")[0] for line in missing if not line.startswith("#"))
+        lines.append(
+            f"  {name} stays as it was there" + (f"; this choice has other values of: {names}" if names else "")
+        )
+    return "\n".join(lines)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from apps.runtime import serve
-from stack import ROOT, Problem, dotenv, engine, export_readme, images, own_app, proxies, settings
+from stack import ROOT, Problem, engine, export_readme, images, own_app, settings
 from stack.export_text import (
+    align_comments,
     change_defaults,
     clean,
     cut_compose,
@@ -24,10 +25,12 @@ from stack.export_text import (
 
 USERS = (".env", "app.env")  # what an export writes once; from then on the user changes it
 SECRET = re.compile(r"PASSWORD")
-# What a deployment does not take along: the names of this project and of its images, and what compose.yaml there says.
-LEFT_OUT = {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "IMAGES", "TAG", "APP_ENV_FILE"}
+# What a deployment does not take along: the names of this project and of its images, and the place of app.env.
+LEFT_OUT = {"COMPOSE_PROJECT_NAME", "TAG", "APP_ENV_FILE"}
+STAND_IN = "stack-base"  # how the names of stand-ins begin
 # The modules that every image of an own application needs, whatever its server.
 MODULES = ("serve", "healthcheck", "command", "dependencies")
+FILES_OF_HOST = {"CERTS", "CA_BUNDLE"}
 SCRIPT_SETTINGS = {"APP_RELEASE", "START_TIMEOUT", "TAG", "KEEP"}  # which only the scripts read
 
 
@@ -42,12 +45,13 @@ class Deployment:
         self.choice = plan.choice
         self.services = [
             *("app", "certs", *plan.proxies),
-            *(name for name in plan.more if name not in proxies.names()),
+            *(name for name in plan.more if re.search(rf"^  {name}:", read("compose.yaml"), re.MULTILINE)),
             *(["assets"] if plan.has_assets else []),
             *(["processes"] if plan.has_processes else []),
         ]
         self.here = folder.relative_to(self.context).as_posix()
         self.interface = find_interface(plan)
+        self.compose = self.make_compose()
 
     @property
     def name(self) -> str:
@@ -66,15 +70,25 @@ class Deployment:
         return file if file.is_file() else None
 
     def read_values(self) -> dict[str, str]:
-        """The settings that the user gave, and the base images where they are stand-ins."""
-        values = {name: value for name, value in self.given.items() if name in dotenv.list_settings()}
+        """The settings that the user gave and that the deployment has, and the base images that are stand-ins."""
+        values = {name: self.given[name] for name in self.read_names() if name in self.given}
         for name in ("python", *self.services):
             argument = images.to_argument(name)
-            if (image := self.plan.compose.environment.get(argument, "")).startswith("stack-base"):
+            if (image := self.plan.compose.environment.get(argument, "")).startswith(STAND_IN):
                 values[argument] = image
         if bundle := os.environ.get("CA_BUNDLE") or os.environ.get("SSL_CERT_FILE"):
             values["CA_BUNDLE"] = bundle
-        return {name: value for name, value in values.items() if name not in LEFT_OUT}
+        for name in FILES_OF_HOST & values.keys():  # a path of this folder
+            if values[name].startswith("."):
+                values[name] = str((ROOT / values[name]).resolve())
+        return values
+
+    def read_names(self) -> list[str]:
+        """The settings that the deployment has, in the order of .env.example."""
+        names = SCRIPT_SETTINGS | set(re.findall(r"\$\{([A-Z_]+)", self.compose))
+        if not self.plan.has_assets:
+            names.discard("STATIC_DIR")
+        return [name for name in re.findall(r"^#([A-Z_]+)=", read(".env.example"), re.MULTILINE) if name in names]
 
     def read_defaults(self) -> dict[str, str]:
         """The defaults that a deployment has in place of those here."""
@@ -110,7 +124,7 @@ class Deployment:
         text = change_defaults(fix(text, fixed), self.read_defaults())
         text = re.sub(r'name: "\$\{COMPOSE_PROJECT_NAME\}_data", internal: "(\w+)"', r"internal: \1", text)
         text = re.sub(r"^( +)args:\n", rf"\g<0>\1  HERE: {self.here}\n", text, count=1, flags=re.MULTILINE)
-        return f"{export_readme.describe_compose(self)}\nname: {self.name}\n\n{text.lstrip()}"
+        return f"{export_readme.describe_compose(self)}\nname: {self.name}\n\n{align_comments(text).lstrip()}"
 
     def make_dockerfile(self) -> str:
         """apps/Dockerfile of the deployment."""
@@ -150,44 +164,54 @@ class Deployment:
                 waiting += re.split(r"\W+", " ".join(re.findall(r"from \. import (.+)", text)))
         return sorted(modules)
 
-    def list_files(self) -> Iterator[tuple[str, str]]:
-        """Each file of the deployment, by its path there: its text."""
-        compose = self.make_compose()
-        yield "compose.yaml", compose
-        yield "apps/Dockerfile", self.make_dockerfile()
+    def make_files(self) -> dict[str, str]:
+        """The text of each file, by its path in the deployment."""
+        files = {name: read(name) for name in self.list_copies()}
+        files |= {file.name: read(f"deploy/{file.name}") for file in self.list_commands()}
+        files |= self.make_requirements()
         kept = ("apps", "requirements", "requirements.txt")
-        yield "apps/Dockerfile.dockerignore", own_app.list_ignored(self.context, self.here, kept)
-        for name in self.list_modules():
-            yield f"apps/runtime/{name}.py", read(f"apps/runtime/{name}.py")
-        for file in self.list_scripts():
-            name = file.relative_to(ROOT).as_posix()
-            yield name, read(name)
-        for name in self.list_folders():
-            for file in sorted((ROOT / name).rglob("*")):
-                path = file.relative_to(ROOT).as_posix()
-                if file.is_file() and file.name != "README.md" and "__pycache__" not in path:
-                    yield path, read(path)
-        for file in sorted((ROOT / "deploy").glob("*")):
-            if file.is_file() and (file.name != "rotate" or "postgres" in self.services):
-                yield file.name, read(f"deploy/{file.name}")
-        yield from self.list_requirements()
         values = self.read_values()
-        yield ".env.example", self.make_settings(compose, values)
-        lines = [f"{name}={quote(value)}\n" for name, value in values.items()]
-        yield ".env", "".join(["# .env.example explains these settings, and those that are not here.\n", *lines])
-        yield ".gitignore", "".join(f"/{name}\n" for name in (*USERS, ".roll", "ca.pem"))
+        lines = [f"{name}={quote(value)}\n" for name, value in values.items() if name not in LEFT_OUT]
+        files |= {
+            "compose.yaml": self.compose,
+            "apps/Dockerfile": self.make_dockerfile(),
+            "apps/Dockerfile.dockerignore": own_app.list_ignored(self.context, self.here, kept),
+            ".env.example": self.make_settings(values),
+            ".env": "".join(["# .env.example explains these settings, and those that are not here.\n", *lines]),
+            ".gitignore": "".join(f"/{name}\n" for name in (*USERS, ".roll", "ca.pem")),
+            "README.md": export_readme.write(self),
+        }
         if self.variables:
-            yield "app.env", self.variables.read_text()
-        yield "README.md", export_readme.write(self)
+            files["app.env"] = self.variables.read_text()
+        return files | self.find_pages(files)
 
-    def make_settings(self, compose: str, values: Mapping[str, str]) -> str:
-        """The settings that matter here, with their explanations, and without what is secret."""
-        names = SCRIPT_SETTINGS | set(re.findall(r"\$\{([A-Z_]+)", compose))
-        if not self.plan.has_assets:
-            names.discard("STATIC_DIR")
-        public = {name: "" if SECRET.search(name) else value for name, value in values.items()}
-        text = read(".env.example")
-        return export_readme.SETTINGS_HEAD + cut_settings(text, names, public, self.read_defaults())
+    def list_copies(self) -> Iterator[str]:
+        """The files that have the same place here: modules, the server's scripts, the folders of the other images."""
+        yield from (f"apps/runtime/{name}.py" for name in self.list_modules())
+        yield from (file.relative_to(ROOT).as_posix() for file in self.list_scripts())
+        for folder in self.list_folders():
+            for file in sorted((ROOT / folder).rglob("*")):
+                if file.is_file() and file.name != "README.md" and "__pycache__" not in file.parts:
+                    yield file.relative_to(ROOT).as_posix()
+
+    def list_commands(self) -> list[Path]:
+        """The scripts of deploy/, and what they need."""
+        files = [file for file in sorted((ROOT / "deploy").glob("*")) if file.is_file()]
+        return [file for file in files if file.name != "rotate" or "postgres" in self.services]
+
+    def find_pages(self, files: Mapping[str, str]) -> dict[str, str]:
+        """The pages of docs/ that the files name, and that are about a deployment."""
+        names = set(re.findall(r"docs/[\w-]+\.md", "\n".join(files.values())))
+        pages = {name: read(name) for name in sorted(names) if (ROOT / name).is_file()}
+        return {name: text for name, text in pages.items() if not re.search(r"\bmake [a-z]", text)}
+
+    def make_settings(self, values: Mapping[str, str]) -> str:
+        """The settings that matter here, with their explanations, and without what is secret or of this machine."""
+        names = self.read_names()
+        public = {name: value for name, value in values.items() if name not in {*LEFT_OUT, "CA_BUNDLE"}}
+        public = {name: "" if SECRET.search(name) else value for name, value in public.items()}
+        public = {name: value for name, value in public.items() if not value.startswith(STAND_IN)}
+        return export_readme.SETTINGS_HEAD + cut_settings(read(".env.example"), names, public, self.read_defaults())
 
     def list_folders(self) -> list[str]:
         """The folders from which the images beside the app's are built."""
@@ -195,21 +219,21 @@ class Deployment:
         contexts = [Path(build["context"]) for build in builds if build]
         return sorted({path.name for path in contexts if path.parent == ROOT})
 
-    def list_requirements(self) -> Iterator[tuple[str, str]]:
-        """The pins: of the image as it is, of the server, and of what resolves them."""
+    def make_requirements(self) -> dict[str, str]:
+        """The pins: those of the image as it is, the server's, and the one of what resolves them."""
         image = self.plan.compose.image("app")
-        pins = engine.output("docker", "run", "--rm", "--network", "none", "--entrypoint", "cat", image, "/srv/requirements.txt")
+        command = ("docker", "run", "--rm", "--network", "none", "--entrypoint", "cat", image, "/srv/requirements.txt")
+        pins = engine.output(*command)
         if pins is None:
             raise Problem(f"{image} is not built yet: run `make up` with the same settings first")
-        yield "requirements.txt", pins.strip() + "\n"
-        names = []
-        for script in self.list_scripts():
-            names += serve.facts(script).get("packages", script.stem).split()
-        names = [name.partition("[")[0] for name in names]
-        yield "requirements/app.txt", cut_requirements(read("requirements/app.txt"), names)
-        yield "requirements/lock.txt", read("requirements/lock.txt")
-        if self.choice.base == "mod_wsgi":
-            yield "requirements/mod_wsgi.txt", read("requirements/mod_wsgi.txt")
+        packages = [serve.facts(script).get("packages", script.stem).split() for script in self.list_scripts()]
+        names = {name.partition("[")[0] for each in packages for name in each}
+        more = ["requirements/mod_wsgi.txt"] if self.choice.base == "mod_wsgi" else []
+        return {
+            "requirements.txt": f"{pins}\n",
+            "requirements/app.txt": cut_requirements(read("requirements/app.txt"), names),
+            **{name: read(name) for name in ("requirements/lock.txt", *more)},
+        }
 
 
 def read(path: str) -> str:
@@ -218,7 +242,7 @@ def read(path: str) -> str:
 
 
 def find_interface(plan: settings.Settings) -> str:
-    """The application's interface: as stated, as its server has it, or as its container says; "" where nothing tells."""
+    """The application's interface: as stated, as its server has it, or as its container says; "" if unknown."""
     able = serve.servers()[plan.choice.SERVER]
     if plan.choice.INTERFACE or len(able) == 1:
         return plan.choice.INTERFACE or able[0]

@@ -11,13 +11,63 @@ if TYPE_CHECKING:
     from stack.export_files import Deployment
 
 NAMES = {"nginx": "NGINX", "caddy": "Caddy", "apache": "Apache", "traefik": "Traefik", "haproxy": "HAProxy"}
+OTHERS = {
+    "postgres": "PostgreSQL. The app finds it by `DATABASE_URL`, and by PGHOST and the like",
+    "processes": "the commands of `APP_PROCESSES`, from the same image",
+    "assets": "copies the static files of a version to where the proxies serve them, and ends",
+    "certs": "makes a certificate by an authority of its own, unless `CERTS` names a folder with yours, and ends",
+}
 DOCKERFILE_HEAD = """\
 # The application's image: the project and one server. `./roll` builds it, with the project's folder as its context.
 # Dockerfile.dockerignore beside this file says what of the project stays outside.
 """
 SETTINGS_HEAD = """\
-# The settings of this deployment. Copy this file to .env and fill in what is secret. A line with # shows the default.
+# The settings of this deployment. Copy this file to .env, and fill in what is secret. A line with # shows the default.
 
+"""
+README = """\
+# {name}
+
+`{app}` on {server}, behind {proxies}. This folder needs Docker with Compose, and a shell. The project in `{context}` is what
+`./roll` builds the image from.
+
+| service | what it is |
+|---|---|
+{services}
+
+## First start
+
+```sh
+./roll
+{trust}
+```
+
+On the internet: in `.env`, set `DOMAIN=www.example.com`, `BIND=0.0.0.0`, `{proxy_name}_HTTP_PORT=80` and
+`{proxy_name}_HTTPS_PORT=443`, and for the certificate {certificate}. Then `./roll`.
+
+On another host: copy the project with this folder, `cp .env.example .env`, fill in what is empty, and `./roll`.
+
+## Each day
+
+| to | run |
+|---|---|
+{commands}
+
+The new version gets the requests when it is ready: {health}. Until then, and where something fails, the old version serves.
+
+## Where a change goes
+
+| of | to |
+|---|---|
+| ports, names, limits, `APP_RELEASE` | `.env`: `.env.example` explains each line |
+| the application's own variables and secrets | `app.env`, lines of NAME=value |
+| the application's packages | its own files. `requirements.txt` here keeps the releases that still fit |
+| the server's flags | `apps/servers/` |
+| what the proxy does with a request | {snippets}, one concern a file |
+| services, memory, volumes, networks | `compose.yaml` |
+
+Then `./roll`. A comment says why a value is as it is, and behind `(!)` what breaks otherwise.
+`.gitignore` keeps `.env` and `app.env` out of Git, because they hold what is secret.
 """
 
 
@@ -31,90 +81,52 @@ def describe_compose(deployment: Deployment) -> str:
     proxies = deployment.plan.proxies
     database = " ── data ──> postgres" if "postgres" in deployment.services else ""
     return (
-        f"# {deployment.name}: {join([NAMES[name] for name in proxies])} in front of {deployment.choice.SERVER}.\n#\n"
+        f"# {deployment.name}: {deployment.choice.SERVER} behind {join([NAMES[name] for name in proxies])}.\n#\n"
         f"#   client ── edge ──> {', '.join(proxies)} ── backend ──> app{database}\n#\n"
         "# .env.example explains every setting. README.md says how to start, change and back up.\n"
     )
 
 
 def write(deployment: Deployment) -> str:
-    """README.md: what runs, the first start, and the commands of every day."""
-    choice, proxies, site = deployment.choice, deployment.plan.proxies, site_name(deployment.plan.compose)
+    """README.md: what runs, the first start, the commands of each day, and where a change goes."""
+    compose, proxies = deployment.plan.compose, deployment.plan.proxies
+    urls = [f"https://{site_name(compose)}:{published_number(compose, name, HTTPS)}/" for name in proxies]
+    services = [(name, f"{NAMES[name]}: {url}") for name, url in zip(proxies, urls, strict=True)]
+    services += [(name, text) for name, text in OTHERS.items() if name in deployment.services]
+    has_own = deployment.plan.by_acme or "CERTS" in deployment.given
+    folder = "`CERTS`, a folder with fullchain.pem and privkey.pem"
+    path = compose.services["app"]["environment"]["HEALTH_PATH"]
+    return README.format(
+        name=deployment.name,
+        app=deployment.choice.APP,
+        server=deployment.choice.SERVER,
+        context=deployment.read_context(),
+        proxies=join([NAMES[name] for name in proxies]),
+        proxy_name=proxies[0].upper(),
+        trust=f"curl {urls[0]}"
+        if has_own
+        else f"docker compose cp {proxies[0]}:/certs/ca.pem .\ncurl --cacert ca.pem {urls[0]}",
+        services="\n".join(f"| `{name}` | {text} |" for name, text in services),
+        certificate=folder if proxies != ["caddy"] else f"`CADDY_TLS=you@example.com` (ACME), or {folder}",
+        commands="\n".join(f"| {what} | {command} |" for what, command in list_commands(deployment)),
+        health=f"`{path}` answers 200" if path else "any answer of `/` under 500",
+        snippets=" and ".join(f"`{name}/snippets/`" for name in proxies),
+    )
+
+
+def list_commands(deployment: Deployment) -> list[tuple[str, str]]:
+    """What the user does each day, and the command for it; as far as there is a script."""
+    has_django = (deployment.context / "manage.py").is_file()
+    data = "the database and the volumes" if "postgres" in deployment.services else "the volumes"
+    scripts = {file.name for file in deployment.list_commands()}
     rows = [
-        ("app", f"`{choice.APP}` on {choice.SERVER}"),
-        *((name, f"{NAMES[name]}: https://{site}:{find_port(deployment, name)}") for name in proxies),
-        *([("postgres", "PostgreSQL; the app finds it in `DATABASE_URL`")] if "postgres" in deployment.services else []),
-        *([("processes", "the commands of `APP_PROCESSES`")] if "processes" in deployment.services else []),
-        *([("assets", "copies the static files to the proxies before a version takes traffic")] if "assets" in deployment.services else []),
-        ("certs", "makes a local authority and its certificate, unless `CERTS` names a folder with yours"),
+        ("roll", "put the project's present code in the place of the old version, without a lost request", "`./roll`"),
+        ("roll", "go back to an image that is there", "`./roll --list`, `./roll --to TAG`"),
+        ("run", "run a command", f"`./run python {'manage.py createsuperuser' if has_django else '--version'}`"),
+        ("logs", "follow the logs; show the lines of one request (its X-Request-ID)", "`./logs`, `./logs ID`"),
+        ("backup", f"back up {data} while the application serves", "`./backup ~/backups`"),
+        ("restore", "put a backup back", "`./restore ~/backups/NAME`"),
+        ("rotate", "give PostgreSQL a new password", "`./rotate`"),
+        ("", "see what runs; stop it, which keeps the data", "`docker compose ps`, `docker compose down`"),
     ]
-    table = "\n".join(f"| `{name}` | {text} |" for name, text in rows)
-    return f"""\
-# {deployment.name}
-
-The project in `{deployment.read_context()}`, as containers. It needs Docker with Compose and a shell, and nothing else.
-
-| service | what it is |
-|---|---|
-{table}
-
-## First start
-
-```sh
-./roll
-```
-
-The site answers at https://{site}:{find_port(deployment, proxies[0])}, by default on this machine only. `docker compose cp {proxies[0]}:/certs/ca.pem .` gets the
-certificate of its local authority. For the public: set in `.env` `BIND=0.0.0.0`, `DOMAIN=www.example.com`, `{proxies[0].upper()}_HTTP_PORT=80`,
-`{proxies[0].upper()}_HTTPS_PORT=443` and `CERTS`, then `./roll`. On another host: clone the project, `cp .env.example .env`, fill in what
-is empty, `./roll`.
-
-## Every day
-
-| to | run |
-|---|---|
-| put the project's present code in the place of the running version, without a lost request | `./roll` |
-| go back, without a build | `./roll --list`, `./roll --to TAG` |
-| run a command in the app's image, variables and network | `./run {example(deployment)}` |
-| follow the logs; see one request (its `X-Request-ID`) | `./logs`, `./logs ID` |
-| back up {data(deployment)} while it serves | `./backup FOLDER` |
-| put a backup back | `./restore FOLDER/…` |
-| see what runs; stop it (the data stay) | `docker compose ps`, `docker compose down` |
-
-A roll that fails leaves the old version: the new one must answer the health check first ({health(deployment)}).
-
-## Where a change goes
-
-| to change | file |
-|---|---|
-| ports, names, limits, what runs before a release | `.env` (explained in `.env.example`), then `./roll` |
-| the application's own variables and secrets | `app.env`, then `./roll` |
-| the server's flags | `apps/servers/` |
-| what the proxy does with a request | {", ".join(f"`{name}/snippets/`" for name in proxies)}: one concern a file |
-| packages of the application | the project's own files; `requirements.txt` here keeps the other releases where they are |
-| services, memory, volumes | `compose.yaml` |
-
-Each file says why a value is as it is, and with `(!)` what breaks otherwise. `.env` and `app.env` hold secrets: `.gitignore` keeps
-them out of Git.
-"""
-
-
-def find_port(deployment: Deployment, proxy: str) -> int:
-    """The port of a proxy on the host."""
-    return published_number(deployment.plan.compose, proxy, HTTPS)
-
-
-def example(deployment: Deployment) -> str:
-    """A command for ./run that fits the application."""
-    return "python manage.py createsuperuser" if (deployment.context / "manage.py").is_file() else "python --version"
-
-
-def data(deployment: Deployment) -> str:
-    """What a backup holds, in words."""
-    return "the database and the volumes" if "postgres" in deployment.services else "the volumes"
-
-
-def health(deployment: Deployment) -> str:
-    """What the health check wants, in words."""
-    path = deployment.plan.compose.services["app"]["environment"]["HEALTH_PATH"]
-    return f"200 of `{path}`" if path else "any answer of `/` under 500"
+    return [(what, command) for script, what, command in rows if not script or script in scripts]

@@ -1,4 +1,4 @@
-"""What `make export` does to the text of a file: it cuts out what the choice does not need, and keeps the rest as it is."""
+"""What `make export` does to the text of a file: it cuts out what the choice does not need, and keeps the rest."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -8,16 +8,23 @@ from collections.abc import Collection, Iterable, Mapping
 REPLACEMENTS = (
     ("(make up takes the same names on its command line) ", ""),
     ("An application of your own (docs/own-app.md)", "The application"),
-    ("The application: a file of apps/asgi or apps/wsgi.", "The application: module:attribute, or a factory: module:create_app()."),
+    (
+        "The application: a file of apps/asgi or apps/wsgi.",
+        "The application: module:attribute, or a factory: module:create_app().",
+    ),
     ("where it is not the ones above:", "where they are not requirements.txt or pyproject.toml:"),
-    ("The proxies that `make up` runs, separated by commas. Empty: nginx and caddy. Each folder with a snippets/ is a proxy. ", ""),
+    (
+        "The proxies that `make up` runs, separated by commas. Empty: nginx and caddy. Each folder with a snippets/ "
+        "is a proxy. ",
+        "",
+    ),
     (" IPv6: docs/deploy.md.", ""),
     ("docs/deploy.md: secrets as files.", "NAME_FILE=/run/secrets/name takes the value from a file."),
     (" Without a registry `make up` makes stand-ins (images/README.md).", ""),
     (" `make up` finds the host's own bundle.", ""),
     (
-        "The tag of built images. An image with another tag than latest is a release: `make up` builds it once, and starts it again "
-        "as it is, for example after a failed release (docs/deploy.md).",
+        "The tag of built images. An image with another tag than latest is a release: `make up` builds it once, and "
+        "starts it again as it is, for example after a failed release (docs/deploy.md).",
         "The tag of the application's image, which `./roll` writes here.",
     ),
     (
@@ -29,8 +36,11 @@ REPLACEMENTS = (
     ("What both forms have: the user", "The user"),
     ("on one of ten application servers", "on one application server"),
     (" # `make up APP_DIR=…`: the user's folder", " # the project"),
-    (" `make up` calls `choose` on the host, so a wrong name is refused before a build. The container calls `choose` too, so plain "
-     "`docker compose up` refuses the same names.", ""),
+    (
+        " `make up` calls `choose` on the host, so a wrong name is refused before a build. The container calls "
+        "`choose` too, so plain `docker compose up` refuses the same names.",
+        "",
+    ),
     ("  # `make up` reads it; a container without /tmp serves as well", "  # a container without /tmp serves as well"),
     ("here is every name of stack/reserved_headers.py:", "here is every name:"),
     ("here are the other names of stack/reserved_headers.py, families", "here are the other names, families"),
@@ -43,19 +53,26 @@ REPLACEMENTS = (
     ("`make down`", "`docker compose down`"),
     ("`make destroy`", "`docker compose down --volumes`"),
     (" (docs/deploy.md)", ""),
+    ("They are in the deployment's folder (`make export`), and in `deploy/` here.", "They are in this folder."),
 )
 CHECKED_BY = re.compile(r"(?:\n[ \t]*(?:#|//|--)?[ \t]*|[ \t]+)Checked by: test_\w+(?:,(?:\s|#|//|--)*test_\w+)*")
-VARIABLE = r"\$\{%s(?P<default>:?[-+?](?:[^{}]|\$\{[^{}]*\})*)?\}"
+SPACE = r"(?: |[ \t]*\n[ \t]*(?:#[ \t]*)?)"
+NESTED = r"(?:[^{}]|\$\{[^{}]*\})*"  # what a variable of Compose may hold: others, too
 SETTING = re.compile(r"^#([A-Z_]+)=(.*)$")
+COMMENT_COLUMN = 43
 
 
 def clean(text: str) -> str:
     """A file's text without the names of tests, and without what a deployment does not have."""
     text = CHECKED_BY.sub("", text)
     for words, replacement in REPLACEMENTS:
-        pattern = re.escape(words).replace(r"\ ", r"(?: |[ \t]*\n[ \t]*(?:#[ \t]*)?)")
-        text = re.sub(pattern, lambda _, replacement=replacement: replacement, text)
+        text = substitute(re.escape(words).replace(r"\ ", SPACE), replacement, text)
     return text
+
+
+def substitute(pattern: str, replacement: str, text: str, count: int = 0) -> str:
+    """`re.sub` with a replacement that is taken as it is."""
+    return re.sub(pattern, lambda _: replacement, text, count=count)
 
 
 def split_blocks(lines: Iterable[str], indent: int) -> list[list[str]]:
@@ -85,20 +102,30 @@ def read_key(block: Iterable[str]) -> str:
 def fix(text: str, values: Mapping[str, str]) -> str:
     """Puts values in the place of variables of Compose."""
     for name, value in values.items():
-        text = re.sub(VARIABLE % name, lambda _, value=value: value, text)
+        text = substitute(rf"\$\{{{name}(?::?[-+?]{NESTED})?\}}", value, text)
     return text
 
 
 def change_defaults(text: str, values: Mapping[str, str]) -> str:
     """Gives variables of Compose another default."""
     for name, value in values.items():
-        pattern = r"\$\{%s(:?-)(?:[^{}]|\$\{[^{}]*\})*\}" % name
-        text = re.sub(pattern, lambda match, name=name, value=value: f"${{{name}{match[1]}{value}}}", text)
+        for mark in (":-", "-"):
+            text = substitute(rf"\$\{{{name}{mark}{NESTED}\}}", f"${{{name}{mark}{value}}}", text)
     return text
 
 
+def align_comments(text: str) -> str:
+    """The comments behind lines in their column, as far as the lines are short."""
+    return re.sub(
+        r"^(.*?\S) {2,}(# .*)$",
+        lambda match: f"{match[1] + '   ':<{COMMENT_COLUMN}}{match[2]}",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
 def cut_compose(text: str, services: Collection[str], volumes: Collection[str]) -> str:
-    """compose.yaml with these services and volumes only. What an alias of theirs stands for moves to the first alias."""
+    """compose.yaml with these services and volumes only. An anchor that was cut away moves to the first alias."""
     blocks = split_blocks(re.sub(r"\A(#.*\n)+\n", "", text).splitlines(), 0)
     kept = []
     for block in blocks[1:]:
@@ -126,47 +153,50 @@ def define_anchors(text: str, source: str) -> str:
     for name in dict.fromkeys(re.findall(r"\*([\w-]+)", text)):
         if re.search(rf"&{name}\b(?!-)", text):
             continue
-        definition = re.search(rf"&{name} (\"[^\"]*\"|[^\s,}}\]]+)", source)
+        definition = re.search(rf"&{name} (\"[^\"]*\"|\{{[^}}]*\}}|[^\s,}}\]]+)", source)
         if definition:
-            text = re.sub(rf"\*{name}\b(?!-)", lambda _, found=definition[0]: found, text, count=1)
+            text = substitute(rf"\*{name}\b(?!-)", definition[0], text, 1)
     return text
 
 
 def drop_unused(text: str) -> str:
-    """Drops the anchors that nothing refers to, and the parts at the top that hold nothing else."""
+    """Drops the parts at the top that nothing refers to, and the anchors."""
     blocks = ["\n".join(block) for block in split_blocks(text.splitlines(), 0)]
     while True:
         text = "\n".join(blocks) + "\n"
-        aliases = set(re.findall(r"\*([\w-]+)", text))
-        kept = [
-            block
-            for block in blocks
-            if not (head := re.search(r"^x-[\w-]+: &([\w-]+)", block, re.MULTILINE)) or head[1] in aliases
-        ]
-        if kept == blocks:
-            return re.sub(r"&([\w-]+) ", lambda match: match[0] if match[1] in aliases else "", text)
-        blocks = kept
+        anchors = {block: re.search(r"^x-[\w-]+: &([\w-]+)", block, re.MULTILINE) for block in blocks}
+        unused = [block for block, anchor in anchors.items() if anchor and not has_alias(text, anchor[1])]
+        if not unused:
+            break
+        blocks = [block for block in blocks if block not in unused]
+    for name in set(re.findall(r"&([\w-]+) ", text)):
+        if not has_alias(text, name):
+            text = text.replace(f"&{name} ", "")
+    return text
+
+
+def has_alias(text: str, anchor: str) -> bool:
+    """Whether a text of YAML refers to an anchor."""
+    return bool(re.search(rf"\*{anchor}\b(?!-)", text))
 
 
 def cut_dockerfile(text: str, target: str, arguments: Mapping[str, str]) -> str:
     """A Dockerfile with the stages only that the target needs. `arguments`: the names of stages in build arguments."""
     lines = text.splitlines()
-    starts = [index for index, line in enumerate(lines) if line.startswith("FROM ")]
-    starts = [find_comment(lines, index) for index in starts]
-    head, parts = lines[: starts[0]], []
+    starts = [find_comment(lines, index) for index, line in enumerate(lines) if line.startswith("FROM ")]
+    stages = {}
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        part = "\n".join(lines[begin:end])
-        name = re.search(r"^FROM \S+ AS (\S+)", part, re.MULTILINE)
-        assert name
-        parts.append((name[1], part))
+        stage = "\n".join(lines[begin:end])
+        stages.update(dict.fromkeys(re.findall(r"^FROM \S+ AS (\S+)", stage, re.MULTILINE), stage))
     needed, waiting = set(), [target]
-    stages = dict(parts)
     while waiting:
         name = waiting.pop()
         if name in stages and name not in needed:
             needed.add(name)
-            waiting += [fix(each, arguments) for each in re.findall(r"(?:^FROM |--from=)(\S+)", stages[name], re.MULTILINE)]
-    return "\n".join([*head, *(part for name, part in parts if name in needed)]).rstrip() + "\n"
+            bases = re.findall(r"(?:^FROM |--from=)(\S+)", stages[name], re.MULTILINE)
+            waiting += [fix(base, arguments) for base in bases]
+    kept = [stage for name, stage in stages.items() if name in needed]
+    return "\n".join([*lines[: starts[0]], *kept]).rstrip() + "\n"
 
 
 def find_comment(lines: list[str], index: int) -> int:
@@ -182,9 +212,7 @@ def cut_requirements(text: str, names: Collection[str]) -> str:
     return "".join(block for block in blocks if block.partition("==")[0] in names)
 
 
-def cut_settings(
-    text: str, names: Collection[str], values: Mapping[str, str], defaults: Mapping[str, str]
-) -> str:
+def cut_settings(text: str, names: Collection[str], values: Mapping[str, str], defaults: Mapping[str, str]) -> str:
     """.env.example with these settings only, with a value where there is one in `values`, and with other defaults."""
     result: list[str] = []
     comment: list[str] = []
@@ -197,9 +225,9 @@ def cut_settings(
         elif not match and line:
             comment = [line] if was_setting else [*comment, line]
         elif match and match[1] in names:
-            name, value = match[1], values.get(match[1])
-            default = f"#{name}={defaults.get(name, match[2])}"
-            result += [*section, *comment, default if value is None else f"{name}={quote(value)}"]
+            name = match[1]
+            result += [*section, *comment]
+            result += [f"{name}={quote(values[name])}" if name in values else f"#{name}={defaults.get(name, match[2])}"]
             section, comment = [], []
         was_setting = bool(match)
     return "\n".join(result).strip() + "\n"

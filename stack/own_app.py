@@ -78,8 +78,8 @@ def find_dockerfile(image_project: str) -> Path:
 def list_ignored(context: Path, deployment: str = "", kept: Iterable[str] = ()) -> str:
     """The lines of a .dockerignore: the project's own, what no image needs, and what an export has written.
 
-    (!) Without them, each build sends the project's .git and .venv to the builder. `deployment`: the folder of an export
-    that builds the image, and `kept`: what the build needs of it.
+    (!) Without them, each build sends the project's .git and .venv to the builder. `deployment`: the folder of an
+    export that builds the image. `kept`: what the build needs of it.
     """
     file = context / ".dockerignore"
     lines = file.read_text().splitlines() if file.is_file() else []
