@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(PYTHON) -m stack
 TOOLS := $(PYTHON) -m tools
+# What is given on the command line goes on as it is: CMD='echo $HOME' keeps its dollar. Default: make expands it.
+COMMAND_LINE := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(COMMAND_LINE),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 
 .PHONY: help
 help: ## List the targets
@@ -37,7 +40,7 @@ run: ## Run a command in the application's image and environment: make run CMD="
 	@$(STACK) run
 
 .PHONY: logs
-logs: ## Follow the logs of all parts (Ctrl-C ends this)
+logs: ## Follow the logs of all parts (Ctrl-C ends this); ID=…: the lines of one request
 	@$(STACK) logs
 
 .PHONY: export
@@ -92,7 +95,7 @@ lint: $(BIN)/ready ## Check the code, scripts and configuration files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh .ci/run
+	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh deploy/* .ci/run
 	$(BIN)/hadolint */Dockerfile loadtests/generator/Dockerfile tests/claims/probe/Dockerfile
 	$(BIN)/yamllint --strict .
 	@$(TOOLS) lint
@@ -109,6 +112,10 @@ docs: ## Write the generated parts of the README and docs/
 .PHONY: lock
 lock: ## Pin the dependencies with hashes: requirements/*.txt (UPGRADE=1: the newest releases)
 	@$(TOOLS) lock
+
+.PHONY: outdated
+outdated: ## List the pins that have a newer release, with their changelogs
+	@$(TOOLS) outdated
 
 .PHONY: clean
 clean: ## Remove this folder's images, .venv and caches

@@ -34,4 +34,13 @@ case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "caddy: BOD
   [ -z "$STATIC_PATH" ] || echo "import static $STATIC_PATH*"
   [ -z "$MEDIA_PATH" ] || echo "import media $MEDIA_PATH*"
 } > /run/caddy/paths.caddy
+# The server from which Caddy gets its own certificate, where it is another than Let's Encrypt and ZeroSSL: snippets/tls.caddy.
+{
+  echo "# Written by start.sh."
+  case ${CADDY_TLS:-} in *@*)
+    [ -z "${ACME_DIRECTORY:-}" ] || echo "ca $ACME_DIRECTORY"
+    [ ! -s /etc/acme-ca.pem ] || echo "ca_root /etc/acme-ca.pem" ;;
+  esac
+} > /run/caddy/acme.caddy
+if [ "${1:-}" = run ]; then watch-certificates.sh USR1 & fi
 exec /usr/local/bin/caddy "$@"

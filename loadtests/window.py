@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 NO_SERVER = "none"  # the server of a baseline, which is a proxy's own answer
 DIRECT = "direct"  # the route without a proxy
+BY_HAND = "-by-hand"  # the end of an application's name: the server runs it without the loader's gateway
 STOCK = "-stock"  # the end of a route's name that leads through a proxy's stock configuration: nginx-stock
 PAIR = "A/A"  # the second cell of an A/A pair: the same cell, measured once more in every round
 # The names that fields had in runs before November 2026. Such runs stay readable.

@@ -33,7 +33,7 @@ port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
 echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
-echo "\"~app\$\" $APP_HOST:8000;" > /run/nginx/app-by-name.conf
+echo "'~app\$|^([^ ]+ : [^ ]+( : |\$))+\$' $APP_HOST:8000;" > /run/nginx/app-by-name.conf
 cat > /run/nginx/site.conf <<EOF
 server_name $DOMAIN;
 set \$https_authority "\$host$port";
@@ -66,6 +66,11 @@ echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/lo
   for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
   echo '}'
 } > /run/nginx/trusted-proxies.conf
+# Who answers an ACME server's question: snippets/tls.conf.
+case ${ACME_HOST:-} in
+  '') : > /run/nginx/acme.conf ;;
+  *) echo "\"~^/\.well-known/acme-challenge/[A-Za-z0-9_-]+\$\" $ACME_HOST:8080;" > /run/nginx/acme.conf ;;
+esac
 echo "proxy_read_timeout ${READ_TIMEOUT}s;" > /run/nginx/read-timeout.conf
 echo "limit_conn client $CLIENT_REQUESTS;" > /run/nginx/client-requests.conf
 # Bodies that a killed process left behind (snippets/buffering.conf).
@@ -83,4 +88,5 @@ printf '%s:%s\n' "$user" "$hash" > /run/nginx/admin.users
   fi
   echo "deny all;"
 } > /run/nginx/admin.conf
+if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 exec nginx -g "daemon off;" "$@"

@@ -100,9 +100,11 @@ def run() -> None:
 
 
 def logs() -> None:
-    """`make logs`: follows the logs of all parts."""
-    command = ["docker", "compose", "logs", "--follow", "--tail", "50"]
-    subprocess.run(command, cwd=ROOT, env={**Compose().environment}, check=False)
+    """`make logs`: follows the logs of all parts; `ID=…` shows the lines of one request, the oldest first."""
+    command = ["sh", "deploy/logs", *os.environ.get("ID", "").split()[:1]]
+    status = subprocess.run(command, cwd=ROOT, env={**Compose().environment}, check=False).returncode
+    if status == 1:
+        sys.exit(1)
 
 
 def trust() -> None:

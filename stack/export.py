@@ -92,7 +92,7 @@ def compute_digest(content: bytes) -> str:
 
 
 def find_beside(folder: Path, end: str) -> Path:
-    """Where the `new` folder is made, and where the `old` one is for the moment in which the new one takes its place."""
+    """Where the `new` folder is made, and where the `old` one is for a moment while they change places."""
     return folder.with_name(f".{folder.name}.{end}")
 
 

@@ -30,6 +30,8 @@ LEFT_OUT = {"COMPOSE_PROJECT_NAME", "TAG", "APP_ENV_FILE"}
 STAND_IN = "stack-base"  # how the names of stand-ins begin
 # The modules that every image of an own application needs, whatever its server.
 MODULES = ("serve", "healthcheck", "command", "dependencies")
+PAGE = re.compile(r"docs/[\w-]+\.md")
+HERE_ONLY = re.compile(r"\bmake [a-z]")  # in a page that is of no use in a deployment
 FILES_OF_HOST = {"CERTS", "CA_BUNDLE"}
 SCRIPT_SETTINGS = {"APP_RELEASE", "START_TIMEOUT", "TAG", "KEEP"}  # which only the scripts read
 
@@ -183,7 +185,7 @@ class Deployment:
         }
         if self.variables:
             files["app.env"] = self.variables.read_text()
-        return files | self.find_pages(files)
+        return add_pages(files)
 
     def list_copies(self) -> Iterator[str]:
         """The files that have the same place here: modules, the server's scripts, the folders of the other images."""
@@ -198,12 +200,6 @@ class Deployment:
         """The scripts of deploy/, and what they need."""
         files = [file for file in sorted((ROOT / "deploy").glob("*")) if file.is_file()]
         return [file for file in files if file.name != "rotate" or "postgres" in self.services]
-
-    def find_pages(self, files: Mapping[str, str]) -> dict[str, str]:
-        """The pages of docs/ that the files name, and that are about a deployment."""
-        names = set(re.findall(r"docs/[\w-]+\.md", "\n".join(files.values())))
-        pages = {name: read(name) for name in sorted(names) if (ROOT / name).is_file()}
-        return {name: text for name, text in pages.items() if not re.search(r"\bmake [a-z]", text)}
 
     def make_settings(self, values: Mapping[str, str]) -> str:
         """The settings that matter here, with their explanations, and without what is secret or of this machine."""
@@ -234,6 +230,16 @@ class Deployment:
             "requirements/app.txt": cut_requirements(read("requirements/app.txt"), names),
             **{name: read(name) for name in ("requirements/lock.txt", *more)},
         }
+
+
+def add_pages(files: Mapping[str, str]) -> dict[str, str]:
+    """The files, with the pages of docs/ that they name and that are about a deployment; no other page is named."""
+    names = sorted({name for text in files.values() for name in PAGE.findall(text)})
+    pages = {name: text for name in names if (ROOT / name).is_file() and not HERE_ONLY.search(text := read(name))}
+    return {
+        name: re.sub(rf" \(({PAGE.pattern})\)", lambda match: match[0] if match[1] in pages else "", text)
+        for name, text in (files | pages).items()
+    }
 
 
 def read(path: str) -> str:

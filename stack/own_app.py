@@ -5,12 +5,11 @@
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from apps.runtime import dependencies, serve
-from stack import ROOT, Problem, progress
+from stack import ROOT, Problem, engine, progress
 from stack.compose import LABEL, Compose
 
 # What the proxies take for themselves. For an own application they take nothing that the user has not asked for.
@@ -18,6 +17,19 @@ PATHS = ("ADMIN_PATH", "CACHE_PATH", "LOGIN_PATH", "STATIC_PATH", "MEDIA_PATH")
 FOLDERS = ("STATIC_DIR", "MEDIA_DIR", "APP_DATA")
 TARGET = "own"
 EXPORTED = ".exported"  # marks a folder that `make export` has written, and lists its files
+# The variables of compose.yaml that `read` computes, and nobody sets.
+COMPUTED = (
+    *(
+        "APP_CONTEXT",
+        "APP_DOCKERFILE",
+        "APP_TARGET",
+        "APP_SERVER",
+        "APP_BUILD_ENV",
+        "APP_INTERNAL",
+        "RUNTIME",
+        "STATIC_FILES",
+    ),
+)
 
 
 def read(settings: Mapping[str, str], project: str) -> dict[str, str]:
@@ -98,14 +110,7 @@ def prepare_build(compose: Compose) -> None:
     dockerfile.with_name("Dockerfile.dockerignore").write_text(list_ignored(Path(compose.environment["APP_CONTEXT"])))
     command = ["docker", "build", "--quiet", "--target", "runtime", "--file", "apps/Dockerfile"]
     command += ["--label", f"{LABEL}.project={compose.image_project}", "--tag", compose.environment["RUNTIME"], "."]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**compose.environment, "DOCKER_BUILDKIT": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = engine.run(*command, cwd=ROOT, env={**compose.environment, "DOCKER_BUILDKIT": "1"})
     if done.returncode != 0:
         progress.show(done.stderr)
         raise Problem("the runtime of an own application cannot be built: the reason is above")

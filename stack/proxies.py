@@ -16,6 +16,7 @@ CLIENT_LIMIT, SILENCE = "a limit for each client", "a limit of silence within a 
 READS_ON, EXACT_LIMIT = "413 for a client that sends everything first", "413 for one byte too many without a length"
 NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandard"
 TWO_TRIES = "two tries with idle connections"
+SECOND = "a second container for a GET"
 QUERY_BYTES, PATH_BYTES = "a query byte for byte", "a path byte for byte"
 NO_LINKS = "no link leads out of a folder"
 BAD_END = "400 for a bad end of a chunked body"
@@ -42,6 +43,7 @@ DUTIES = {
     BAD_END: "test_fields_after_a_body_are_dropped_or_refused",
     NO_LINKS: "test_no_link_leads_out_of_a_folder",
     TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
+    SECOND: "test_a_get_to_a_container_that_leaves_is_answered_by_another",
     "the application's own security headers": "test_the_security_headers_of_an_application_win",
     "headers on malformed requests": "test_a_malformed_request_gets_the_headers_too",
 }
@@ -76,6 +78,8 @@ LACKS = {
     ),
     ("caddy", NO_LINKS): Lack("follows links: a link among static files or media shows any file that it may read"),
     ("caddy", TWO_TRIES): Lack(_GO_TRIES),
+    ("apache", SECOND): Lack("sends no request a second time, so a GET that the container did not answer is 502"),
+    ("traefik", SECOND): Lack("sends a GET again only where an idle connection closed, so the others are 502"),
     ("apache", "HTTP/3"): Lack("Apache httpd has none"),
     ("apache", RATE_LIMIT): Lack("the standard modules have none", "mod-qos.sourceforge.net"),
     ("apache", CACHE): Lack("has mod_cache, which is not configured in this stack"),

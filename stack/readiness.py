@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from stack import Problem, dotenv, engine, one_request, progress
+from stack import Problem, acme, dotenv, engine, one_request, progress
 from stack.compose import LABEL, Compose
 from stack.one_request import request_status
 from stack.ports import HTTPS, Port, list_sites
@@ -39,8 +39,7 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
             if not command:  # it is ready when it runs, or has done its work
                 state = compose.inspect(container, "{{.State.Status}} {{.State.ExitCode}}")
                 return "" if state.split()[:1] == ["running"] or state == "exited 0" else state
-            words = ["docker", "exec", container, *command]
-            done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+            done = engine.run("docker", "exec", container, *command)
             return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
         fault = wait_without_fault(compose, container, f"the {name}", find_fault, seconds)
@@ -68,6 +67,7 @@ def wait_for_proxies(
     health_path = compose.services["app"]["environment"]["HEALTH_PATH"]
     path = health_path or "/"
     name = site_name(compose)
+    authority += acme.read_authority(dotenv.overlay(compose.environment))
     is_local = engine.is_local()
     given_up = threading.Event()
 
@@ -105,7 +105,7 @@ def request_status_there(compose: Compose, proxy: str, name: str, path: str, aut
     words = [compose.address(proxy, "backend"), str(HTTPS), name, path, authority]
     command = ["docker", "exec", "--interactive", app, "python3", "-", *words]
     script = Path(one_request.__file__).read_text()
-    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    done = engine.run(*command, input=script)
     return done.stdout.strip() or done.stderr.strip()
 
 

@@ -34,7 +34,7 @@ def up(plan: settings.Settings) -> None:
         )
     proxies = choose_proxies(plan)
     check_ports(compose, proxies)
-    parts = [*proxies, *plan.more]
+    parts = [*proxies, *plan.more, *(["acme"] if plan.has_acme else [])]
     stack = RunningStack(compose.with_settings(images.ensure(parts)))
     with restore_images_on_failure(stack.compose, parts), stack.undo_on_failure(keep_new_volumes=plan.by_acme):
         build(stack.compose, parts)
@@ -53,11 +53,15 @@ def up(plan: settings.Settings) -> None:
         with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
             stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else None)
+        start_acme(stack, plan)
     export.record()
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
     choice = describe_choice(stack.compose, plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
-    if stack.read_authority():
+    if plan.by_acme:
+        service = "acme" if plan.has_acme else "caddy"
+        print(f"  The certificate comes from an ACME server: `docker compose logs {service}` says when.")
+    elif stack.read_authority():
         print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
 
 
@@ -160,6 +164,14 @@ def start_processes(stack: RunningStack, plan: settings.Settings) -> None:
         stack.compose.run("rm", "--stop", "--force", "processes")
 
 
+def start_acme(stack: RunningStack, plan: settings.Settings) -> None:
+    """Starts the ACME client, after the proxies, which pass the server's question on; removes it without ACME_EMAIL."""
+    if plan.has_acme:
+        stack.start("acme")
+    elif stack.compose.containers("acme", include_stopped=True):
+        stack.compose.run("rm", "--stop", "--force", "acme")
+
+
 def make_certificates(stack: RunningStack, *beside: str) -> None:
     """Makes or renews the certificates; shows a step. `beside`: services to start meanwhile."""
     with progress.step(f"up: making the certificates{' and starting the app' if beside else ''}"):
@@ -222,16 +234,15 @@ def ask_version(container: str, server: str) -> tuple[str, str, str]:
     """The versions of the server and of Python in an app container, and the application's interface."""
     script = f"from app_runtime import serve; print(serve.version({server!r}), serve.python_version(), "
     script += "serve.INTERFACE_FILE.read_text())"
-    version, python, interface = (
-        engine.output("docker", "exec", container, "python3", "-c", script) or "? ? ?"
-    ).split()
+    output = engine.output("docker", "exec", container, "python3", "-c", script) or "? ? ?"
+    version, python, interface = output.split()
     return version, python, interface
 
 
 def describe_choice(
     compose: Compose, choice: serve.Choice, version: tuple[str, str, str], containers: int
 ) -> list[tuple[str, str]]:
-    """The table's rows on the app. `version`: of the server and of Python; the interface. `containers`: their number."""
+    """The table's rows on the app. `version`: of the server and Python, and the interface. `containers`: how many."""
     server, python, interface = version
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     workers = f"{choice.WORKERS}" + (f" in each of {containers} containers" if containers > 1 else "")

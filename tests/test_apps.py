@@ -55,7 +55,8 @@ def asgi_sender(app: Any) -> contract.Send:
 
 
 def application(interface: str, name: str) -> Any:
-    return importlib.import_module(f"apps.{interface}.{name}").app
+    wrap = {"asgi": gateway.Asgi, "wsgi": gateway.Wsgi}[interface]
+    return wrap(importlib.import_module(f"apps.{interface}.{name}").app)
 
 
 @pytest.mark.parametrize("name", serve.apps("wsgi"))

@@ -3,18 +3,14 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import urllib.request
-from pathlib import Path
 
-from stack import ROOT, images
 from stack.waiting import wait_until
 from tests.support.checkout import Checkout, complaint
 from tests.support.engine import client, exec_in, inspect, read_logs
-from tests.support.stack import IMAGES, PROXIES, free_port
+from tests.support.stack import free_port
 
 
 def start_postgresql(checkout: Checkout, password: str) -> str:
@@ -118,50 +114,3 @@ def test_the_page_of_the_bench_loads_the_running_stack_and_ends_with_ctrl_c(chec
     assert checkout.left() == running
     wrong = checkout.make("bench-ui", "UI_PORT=http")
     assert complaint(wrong) == "bench-ui: UI_PORT=http is not a port: give a number from 1 to 65535"
-
-
-OWN_APPLICATION = '''"""An application of the user's own."""
-
-from apps.runtime import gateway
-
-
-async def site(scope, receive, send):
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-        await send({"type": "http.response.body", "body": b"shop\\n"})
-
-
-app = gateway.Asgi(site)
-'''
-
-
-def test_the_files_that_the_readme_names_are_enough(checkout: Checkout, tmp_path: Path) -> None:
-    list_in_readme = re.search(r"<!-- copy -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert list_in_readme
-    site = Checkout(tmp_path / "all")
-    folder = tmp_path / "site"
-    for name in list_in_readme[1].split():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if (site.folder / name).is_dir() else shutil.copy2)(site.folder / name, folder / name)
-    (folder / "apps/asgi").mkdir()
-    (folder / "apps/asgi/shop.py").write_text(OWN_APPLICATION)
-    site.folder = folder
-    site.environment |= {"COMPOSE_PROJECT_NAME": checkout.project, "IMAGES": f"{IMAGES}-site"}
-    (folder / ".env").write_text("SERVER=uvicorn\nAPP=shop\nHEALTH_PATH=/\nDOMAIN=shop.example www.shop.example\n")
-    lock = subprocess.run(
-        [sys.executable, "-c", "import tools.lock"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert lock.returncode == 0, f"make lock: {lock.stderr}"
-    try:
-        done = site.make("up", "PROXY=caddy")
-        assert done.returncode == 0, done.stderr
-        assert re.search(r"app +shop", done.stdout) and "https://shop.example:" in done.stdout
-        assert site.make("trust").returncode == 0
-    finally:
-        assert site.destroy().returncode == 0
-        names = [f"{IMAGES}-site-{name}" for name in ("app", "certs", *PROXIES)]
-        built = images.read_ids(names).keys()
-        for name in built:
-            client().images.remove(name)
-    expected = {f"{IMAGES}-site-{name}" for name in ("app", "certs", "caddy")}
-    assert built == expected, "an image was built that the settings do not need"

@@ -48,7 +48,8 @@ def test_a_release_that_fails_at_its_import_says_so_at_once_and_changes_nothing(
         broken.unlink()
     assert done.returncode != 0 and time.monotonic() - began < 40
     assert "no such table" in done.stderr
-    assert "up: the app does not stay up: its log is above; the old app goes on" in done.stderr
+    reason = "APP=broken cannot be imported: /srv/apps/asgi/broken.py, line 3: RuntimeError('no such table')"
+    assert f"up: the app does not stay up: {reason}; the old app goes on" in done.stderr
     assert checkout.left() == before, "a container was replaced"
     assert client().images.get(image).id == image_id, "the bad image kept the name"
     assert exec_in(checkout.container("caddy"), "cat", "/certs/fullchain.pem") == certificate
@@ -76,7 +77,7 @@ def test_what_is_the_users_survives_a_release_and_the_removal(checkout: Checkout
         assert inspect(migration.id)["State"]["Running"], "the migration was ended"
         assert services == [checkout.container("cache"), checkout.container("worker")]
         check_removal(checkout, migration.name)
-        volumes = [f"{checkout.project}_{name}" for name in ("caddy", "certs", "uploads")]
+        volumes = [f"{checkout.project}_{name}" for name in ("caddy", "certs", "data", "media", "uploads")]
         assert checkout.left() == volumes, "`make down` removes all but the volumes"
         assert "confirm with `make destroy YES=1`" in complaint(checkout.make("destroy"))
         assert checkout.left() == volumes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.runtime import serve
-from stack import ROOT, proxies
+from stack import ROOT, own_app, proxies
 from tests.support.engine import exec_in, exec_status, inspect, run_once
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest, server_image
 from tools import claims, docs
@@ -144,9 +144,12 @@ def test_every_proxy_of_the_compose_file_has_its_folder(stack: StackUnderTest) -
 def test_the_example_environment_explains_every_knob_with_its_default() -> None:
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     compose = dict(re.findall(r"\$\{([A-Z_]+):?-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
-    compose["IMAGES"] = ""  # its default is another variable
+    # The default of IMAGES and CADDY_TLS is another variable.
+    compose |= {"IMAGES": "", "APP_EGRESS": "no", "CADDY_TLS": ""}
+    for name in own_app.COMPUTED:
+        compose.pop(name, None)
     assert example.keys() - compose.keys() == {
-        *("COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PROXY", "STAND_INS", "START_TIMEOUT"),
+        *("COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "PROXY", "STAND_INS", "START_TIMEOUT", "APP_DIR", "APP_RELEASE"),
     }
     assert compose.keys() - example.keys() == set()
     from_serve = {"SERVER", "APP"}

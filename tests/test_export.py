@@ -85,7 +85,8 @@ def test_an_export_has_the_configuration_that_was_tried_here(folder: Exported) -
     here, there = (read_configuration(compose) for compose in (folder.here, folder.there))
     assert there.keys() == {*folder.choice.services, "certs"}
     for service, facts in there.items():
-        assert facts == here[service], service
+        different = {name: (facts.get(name), value) for name, value in here[service].items() if facts.get(name) != value}
+        assert facts == here[service], (service, different)
 
 
 def read_configuration(compose: Compose) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How the tests are spread over the workers of pytest-xdist, and what interrupted workers leave."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,3 +64,52 @@ def test_interrupted_workers_leave_nothing() -> None:
     output = process.communicate(timeout=90)[0]
     assert process.returncode != 0 and "Interrupt" in output, output
     assert not projects & list_projects()
+
+
+CRASH = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range({tests}))
+def test_it(number):
+    with open({record!r}, "a") as record:
+        print({name!r}, number, file=record)
+    if number == {crash}:
+        os.kill(os.getpid(), 11)
+"""
+SCHEDULER = """
+from tests.support.groups import GroupScheduling
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+"""
+# Of each file: how many tests, and which of them crashes. Groups of one test, and crashes at every end of a group.
+FILES = {"a": (3, 1), "b": (2, None), "c": (1, None), "d": (3, 2), "e": (1, None), "f": (1, 0)}
+
+
+def test_a_crashed_worker_fails_one_test_and_the_others_run(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    (tmp_path / "conftest.py").write_text(SCHEDULER)
+    for name, (tests, crash) in FILES.items():
+        test = CRASH.format(record=str(record), name=name, tests=tests, crash=crash)
+        (tmp_path / f"test_{name}.py").write_text(test)
+    command = (
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "2",
+        "-p",
+        "no:faulthandler",
+        "-c",
+        "/dev/null",
+        str(tmp_path),
+    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    crashes = re.findall(r"crashed while running '(?:.*/)?test_(\w).py::test_it\[(\d)\]'", done.stdout)
+    assert sorted(crashes) == [(name, str(crash)) for name, (_, crash) in FILES.items() if crash is not None]
+    assert "3 failed, 8 passed" in done.stdout, done.stdout
+    each_test = [f"{name} {number}" for name, (tests, _) in FILES.items() for number in range(tests)]
+    assert sorted(record.read_text().splitlines()) == each_test, "not once each"

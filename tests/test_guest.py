@@ -82,12 +82,13 @@ def guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guests]:
                 read_only=True,
                 tmpfs={"/tmp": "uid=10001,gid=10001,mode=0700"},
                 volumes=[
-                    f"{SITE}:/srv/apps/{interface}/guest.py:ro",
+                    f"{SITE}:/app/guest/site.py:ro",
                     f"{secret}:/run/secrets/secret_key:ro",
                 ],
                 environment={
-                    **{"SERVER": server, "INTERFACE": interface, "APP": "guest", "WORKERS": "auto"},
+                    **{"SERVER": server, "INTERFACE": interface, "APP": "guest.site:app", "WORKERS": "auto"},
                     **{"DOMAIN": f"{HOST} other.example", "HEALTH_PATH": "/health"},
+                    "PYTHONPATH": "/app:/srv:/opt/mod_wsgi",
                     "SECRET_KEY_FILE": "/run/secrets/secret_key",
                 },
                 nano_cpus=1_000_000_000,
@@ -106,7 +107,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 def test_the_health_check_asks_as_the_sites_client(guests: Guests, pair: tuple[str, str]) -> None:
     container = guests.containers[pair]
-    check = ("python3", "/srv/apps/runtime/healthcheck.py")
+    check = ("python3", "/srv/app_runtime/healthcheck.py")
 
     def is_ready() -> bool:
         return exec_status(container, *check)[0] == 0
@@ -175,7 +176,7 @@ def test_variables_of_the_applications_own_file_reach_it_and_a_change_swaps_it(t
     ids=str,
 )
 def test_auto_workers_follow_the_containers_limits(options: dict[str, Any], expected: int | None) -> None:
-    script = "import os; from apps import container as c; print(c.count_workers(), len(os.sched_getaffinity(0)))"
+    script = "import os; from app_runtime import container as c; print(c.count_workers(), len(os.sched_getaffinity(0)))"
     workers, cores = map(int, run_once(f"{IMAGES}-app", "-c", script, entrypoint="python3", **options).split())
     assert workers == (cores if expected is None else expected)
 

@@ -13,7 +13,7 @@ from stack import proxies
 from stack.compose import LABEL
 from stack.one_request import request_status
 from stack.waiting import wait_until
-from tests.support.clients import SITE
+from tests.support.clients import SITE, Clients
 from tests.support.engine import address_in, client, exec_in, inspect, remove, restart, run_detached, run_once
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
 
@@ -32,7 +32,7 @@ GRACE = "5"
 class Load:
     """A light, steady stream of requests through one proxy, from one client; every answer is counted."""
 
-    def __init__(self, stack: StackUnderTest, proxy: str, method: str) -> None:
+    def __init__(self, stack: Clients, proxy: str, method: str) -> None:
         self.client, self.proxy, self.method = stack.new_session(proxy), proxy, method
         self.answers: Counter[str] = Counter()
         self.servers: Counter[str] = Counter()

@@ -146,7 +146,7 @@ def ask(
 
 
 WRONG = {
-    "ADMIN_PATH": ("/", "admin", "/admin", "/a/../b/", "/a b/", "/a//b/", "/a;b/", "/a/./", "/a\\nb/"),
+    "ADMIN_PATH": ("/", "admin", "/admin", "/a/../b/", "/a b/", "/a//b/", "/a;b/", "/a/./"),
     "LOGIN_PATH": ("login", "/", "/a?b", "/admin/login", "/static"),
     "MEDIA_PATH": ("/static/media/", "/admin/"),
     "BODY_LIMIT": ("", "0", "10m", "1000", "-1"),
@@ -371,7 +371,7 @@ def test_the_limit_of_a_body_is_a_setting(
     assert send_chunks(f"/many/{run}", MOST + more) in (413, 500, 0)
     assert [server.count(f"/{name}/{run}") for name in ("length", "over", "chunks")] == [1, 0, 1]
     head_only = head.replace("Transfer-Encoding: chunked", f"Content-Length: {MOST + 1}").format(f"/over/{run}")
-    assert send(stack, address, head_only.encode()).status == 413
+    assert send(stack, address, head_only.encode(), patience=1).status == 413
 
 
 def test_the_proxies_read_the_paths_in_the_same_words() -> None:

@@ -1,12 +1,15 @@
 """How often one request reaches the application, where the application does not answer it well."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from tests.support.counting import Counting, run_counting_server
+from stack.waiting import wait_until
+from tests.support.counting import Counting, run_counting_server, run_second_server
 from tests.support.stack import StackUnderTest
 
 pytestmark = pytest.mark.full
@@ -24,6 +27,13 @@ numbers = itertools.count()
 def counting(stack: StackUnderTest) -> Iterator[Counting]:
     """The counting server, which every proxy has found."""
     with run_counting_server(stack) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def second(counting: Counting) -> Iterator[Counting]:
+    """A second counting server behind the same name: it stays where the first leaves."""
+    with run_second_server(counting.stack) as server:
         yield server
 
 
@@ -73,3 +83,22 @@ def test_idle_connections_are_no_reason_to_ask_again(counting: Counting, proxy: 
         with ThreadPoolExecutor(6) as clients:  # six requests at once, whose connections the proxy keeps
             assert set(clients.map(lambda _: counting.ask(proxy, "GET", "/hold"), range(6))) == {"200"}
         assert count_arrivals(counting, proxy, method, "close") <= 2
+
+
+@pytest.mark.duty("a second container for a GET")
+def test_a_get_to_a_container_that_leaves_is_answered_by_another(
+    counting: Counting, second: Counting, proxy: str
+) -> None:
+    """As at a swap: the container that has read the request closes without an answer and refuses from then on."""
+    seen: dict[str, str] = {}
+    with ThreadPoolExecutor(2) as clients:  # the other client takes the turn of the second container
+        for _ in range(12):
+            assert wait_until(lambda: counting.count("/") >= 0 and counting.is_listening(), 5)
+            paths = [f"/leave/{next(numbers)}" for _ in range(4)]
+            answers = clients.map(partial(counting.ask, proxy), SAFE * 2, paths)
+            seen |= zip(paths, answers, strict=True)
+    first, other = counting.counts(), second.counts()
+    assert sum(first.get(path, 0) for path in seen) >= 6, "nobody met the container that leaves"
+    assert max(first.get(path, 0) + other.get(path, 0) for path in seen) <= 2
+    bad = [line for line in counting.stack.log_lines(proxy) if seen.get(line.get("path", ""), "200") != "200"]
+    assert Counter(seen.values()) == {"200": len(seen)}, bad

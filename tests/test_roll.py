@@ -1,5 +1,6 @@
-"""The scripts of a deployment: a roll under load, one that fails, the way back, interruptions, one-off commands, logs."""
+"""The scripts of a deployment: rolls under load, that fail, back, and interrupted; one-off commands; logs."""
 
+import json
 import os
 import pty
 import random
@@ -10,17 +11,16 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
 
 import pytest
 
 from stack import ROOT, swap
-from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.deployment import Deployment, deployed
-from tests.support.engine import client, inspect, read_logs
+from tests.support.engine import inspect, read_logs
 from tests.test_life import Load
 
 pytestmark = pytest.mark.full
@@ -105,6 +105,9 @@ def test_a_proxy_that_refuses_its_configuration_changes_nothing(deployment: Depl
 def test_the_way_back(deployment: Deployment, tag: str) -> None:
     roll(deployment, "--to", tag)
     assert deployment.read_tags() == [tag] and deployment.read_tag() == tag
+    running = deployment.apps()
+    deployment.compose.run("up", "--detach", "--no-build")
+    assert deployment.apps() == running, "Compose itself holds the containers of a roll for outdated"
     lines = deployment.run("./roll", "--list").stdout.splitlines()
     assert [line.split()[0] for line in lines if line.endswith("  runs")] == [tag]
     done = deployment.run("./roll", "--to", "v0")
@@ -125,11 +128,11 @@ def test_changed_code_has_a_tag_of_its_own_and_old_images_go(deployment: Deploym
 
 
 def test_a_second_roll_waits_outside(deployment: Deployment) -> None:
-    process = deployment.start("./roll", "--to", deployment.read_tag())
-    assert wait_until(lambda: len(deployment.apps()) == 2, 60)
-    done = deployment.run("./roll", "--to", deployment.read_tag())
-    assert (done.returncode, done.stderr) == (1, "roll: another roll works in this folder: wait for it\n")
-    output, _ = process.communicate(timeout=60)
+    with deployment.start("./roll", "--to", deployment.read_tag()) as process:
+        assert wait_until(lambda: len(deployment.apps()) == 2, 60)
+        done = deployment.run("./roll", "--to", deployment.read_tag())
+        assert (done.returncode, done.stderr) == (1, "roll: another roll works in this folder: wait for it\n")
+        output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
 
 
@@ -140,32 +143,34 @@ def test_an_interrupted_roll_leaves_the_old_version_or_the_new_one(
     deployment: Deployment, number: signal.Signals, moment: str
 ) -> None:
     (old,) = deployment.apps()
-    process = deployment.start("./roll", "--to", deployment.read_tag())
     has_come = {
-        "before": lambda: time.sleep(1) or True,
+        "before": lambda: list(deployment.temporary.glob("*/config")),
         "hidden": lambda: len(deployment.apps()) == 2,
         "published": lambda: len(deployment.list_published()) == 2,
     }[moment]
-    assert wait_until(has_come, 60, 0.02), f"no new container was {moment}"
-    os.killpg(process.pid, number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + number and "roll: interrupted" in output, output
+    with deployment.start("./roll", "--to", deployment.read_tag()) as process:
+        assert wait_until(has_come, 60, 0.02), f"no new container was {moment}"
+        os.killpg(process.pid, number)
+        output, _ = process.communicate(timeout=90)
     (left,) = deployment.apps()
-    assert (left == old) == (moment != "published"), output
+    if moment == "published":
+        assert process.returncode == 0 and left != old, output
+    else:
+        assert process.returncode == 128 + number and left == old, output
+        assert "roll: interrupted: the app was not changed" in output
     assert deployment.list_published() == [left]
     assert not (deployment.folder / ".roll").exists() and not list(deployment.temporary.iterdir())
 
 
 def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deployment) -> None:
     deployment.scale(2)
-    moments, seen = random.Random(SEED), Counter[int]()
+    moments, seen = random.Random(SEED), Counter[int]()  # noqa: S311 - the same moments each time
     with Load(deployment, "nginx", "GET") as load:
         for number in range(KILLS):
-            process = deployment.start("./roll", "--to", deployment.read_tag())
-            assert wait_until(lambda: len(deployment.apps()) > 2, 60, 0.02), process.communicate()
-            time.sleep(moments.uniform(number, number + 2))
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate(timeout=60)
+            with deployment.start("./roll", "--to", deployment.read_tag()) as process:
+                assert wait_until(lambda: len(deployment.apps()) > 2, 60, 0.02)
+                time.sleep(moments.uniform(number, number + 2))
+                os.killpg(process.pid, signal.SIGKILL)
             seen[len(deployment.apps())] += 1
         roll(deployment, "--to", deployment.read_tag())
     assert set(seen) - {2}, "every roll was over when it was killed"
@@ -175,35 +180,37 @@ def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deploy
     deployment.scale(1)
 
 
-def test_a_roll_does_what_a_swap_of_the_laboratory_does(deployment: Deployment, tag: str) -> None:
+def test_a_roll_does_what_a_swap_of_the_laboratory_does(deployment: Deployment) -> None:
     """So what the tests of a swap show, and what the bench measures, is what a deployment does."""
-    deployment.commit("third")
-    roll(deployment)
-    third = deployment.read_tag()
-    began = time.time()
-    roll(deployment, "--to", third)
-    rolled = list_calls(deployment, began)
-    began = time.time()
-    swap.swap_app(deployment.compose.with_settings({"TAG": "latest", "SERVER": "granian"}))
-    assert list_calls(deployment, began) == rolled
+    with record_calls(deployment) as rolled:
+        roll(deployment, "--to", deployment.read_tag())
+    with record_calls(deployment) as swapped:
+        swap.swap_app(deployment.compose.with_settings({"GRACE": "19"}))
+    assert rolled == swapped
     assert {("new", "start"), ("old", "stop"), ("new", "disconnect")} <= set(rolled)
     assert f"\nDNS_SECONDS={swap.DNS_SECONDS}\n" in (ROOT / "deploy/roll").read_text()
 
 
-def list_calls(deployment: Deployment, began: float) -> list[tuple[str, str]]:
-    """What happened to the app's containers since then, but for the checks: which of them, and what."""
-    events = client().api.events(since=began, until=time.time(), decode=True)
-    names: dict[str, str] = {}
-    calls = []
-    for event in events:
-        attributes: dict[str, Any] = event["Actor"]["Attributes"]
-        is_app = attributes.get(f"{LABEL}.project") == deployment.project and attributes[f"{LABEL}.service"] == "app"
-        container = attributes.get("container", "") if event["Type"] == "network" else event["Actor"]["ID"]
-        if is_app and attributes[f"{LABEL}.oneoff"] == "False":
-            names.setdefault(container, "new" if event["Action"] == "create" else "old")
-        if container in names and not event["Action"].startswith(("exec_", "top", "health_status")):
-            calls.append((names[container], event["Action"]))
-    return calls
+@contextmanager
+def record_calls(deployment: Deployment) -> Iterator[list[tuple[str, str]]]:
+    """What happens to the app's containers meanwhile, but for the checks: which of them, and what."""
+    (old,) = deployment.apps()
+    calls: list[tuple[str, str]] = []
+    command = ["docker", "events", "--format", "{{json .}}"]
+    with TemporaryFile("w+") as file, subprocess.Popen(command, stdout=file) as process:
+        try:
+            yield calls
+            (new,) = deployment.apps()
+            time.sleep(1)
+        finally:
+            process.terminate()
+            process.wait()
+        file.seek(0)
+        names = {old: "old", new: "new"}
+        for event in map(json.loads, file):
+            container = event["Actor"]["Attributes"].get("container", event["Actor"]["ID"])
+            if container in names and not event["Action"].startswith(("exec_", "top", "health_status")):
+                calls.append((names[container], event["Action"]))
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +237,8 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_scripts_run_under_busybox(deployment: Deployment, busybox: Path) -> None:
     shell, (old,) = str(busybox / "sh"), deployment.apps()
-    for words in (["roll"], ["roll", "--to", deployment.read_tag()]):
-        done = deployment.run(shell, *words, PATH=str(busybox))
-        assert done.returncode == 0 and "not found" not in done.stderr, done.stderr
+    done = deployment.run(shell, "roll", PATH=str(busybox))
+    assert done.returncode == 0 and "not found" not in done.stderr, done.stderr
     assert deployment.apps() != [old] and len(deployment.apps()) == 1
     assert deployment.run(shell, "run", "sh", "-c", "exit 5", PATH=str(busybox)).returncode == 5
     assert "Uvicorn running" in deployment.run(shell, "logs", "Uvicorn running", PATH=str(busybox)).stdout

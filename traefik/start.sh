@@ -32,6 +32,7 @@ case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "traefik: B
 # Bodies that a killed process left behind (snippets/buffering.yaml).
 find /tmp -type f -mmin +60 -exec rm -f {} +
 sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
+if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
 traefik --configFile=/run/traefik/traefik.yaml > /run/traefik/check.log 2>&1 &

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import log_request_id
 
+ARTICLES = {"asgi": "an", "wsgi": "a"}
 PROJECT = "/app"  # the folder of an own app in its image
 
 
@@ -91,11 +92,10 @@ def list_callables(module: Any) -> str:
 
 def find_interface(app: Any) -> str:
     """`asgi` or `wsgi`, from how the application is called; "" where that does not tell."""
-    call = app if inspect.isroutine(app) or inspect.isclass(app) else type(app).__call__.__get__(app)
-    if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(app):
+    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
         return "asgi"
     try:
-        signature = inspect.signature(call)
+        signature = inspect.signature(app)
     except (TypeError, ValueError):
         return ""
     counts = [count for count in (2, 3) if accepts(signature, count)]
@@ -129,7 +129,7 @@ def check() -> str:
     if not (seen or stated):
         raise LoadError(f"APP={os.environ['APP']}: nothing tells whether {app!r} is asgi or wsgi: give INTERFACE")
     if seen and stated and seen != stated:
-        raise LoadError(f"APP={os.environ['APP']} is an {seen} application: leave INTERFACE={stated} out")
+        raise LoadError(f"APP={os.environ['APP']} is {ARTICLES[seen]} {seen} application: leave INTERFACE={stated} out")
     return stated or seen
 
 

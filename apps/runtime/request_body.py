@@ -13,11 +13,12 @@ Checked by: test_a_broken_upload_is_an_error, test_an_early_answer_arrives
 
 import asyncio
 import io
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-MOST_BYTES = 10 * 2**20  # the proxies' limit of a body
+MOST_BYTES = int(os.environ.get("BODY_LIMIT") or 10) * 2**20  # the proxies' limit of a body
 MOST_SECONDS = 20  # shorter than the 30 s after which gunicorn replaces a silent worker
 STEP = 65536
 UNKNOWN = -1  # the length of a chunked body

@@ -21,9 +21,10 @@ from loadtests.report.selection import (
     select_cells,
 )
 from loadtests.report.slow_clients import find_slow_clients
-from loadtests.window import DIRECT, NO_SERVER, Cell
+from loadtests.window import BY_HAND, DIRECT, NO_SERVER, Cell
 
 Finding = Callable[[Run, str], Part | None]
+GATEWAY_LIMIT = 1.05  # most CPU time with the loader and the gateway, as a share of the same server by hand
 STOCK_LIMITS = {"nginx": 0.3, "caddy": 0.9}  # most CPU time of our configuration, as a share of the stock one's
 # The most that application and NGINX together may cost: LEAST_LIMIT x (the server direct + OWN_ANSWERS own answers).
 LEAST_LIMIT, OWN_ANSWERS = 1.2, 3
@@ -161,6 +162,23 @@ def compare_with_stock(run: Run, scenario: str) -> Part | None:
     return Part(question, join_sentences(*clauses or ["no window counts"]), tables=[Table(columns, lines)])
 
 
+def compare_with_by_hand(run: Run, scenario: str) -> Part | None:
+    """What the loader and the gateway cost, against the same server command by hand."""
+    lines, middles = [], []
+    for cell, ours in select_cells(run, scenario, mode="ceiling", http="1.1").items():
+        by_hand = run.cells.get(cell._replace(app=f"{cell.app}{BY_HAND}"))
+        if not by_hand or cell.pair:
+            continue
+        texts, ratio = compare_cells(ours, by_hand, measures.COST)
+        lines.append([name_cell(cell), *texts, f"{GATEWAY_LIMIT:g}", judge_limit(ratio, GATEWAY_LIMIT)])
+        middles += [ratio.middle] if ratio else []
+    if not lines:
+        return None
+    columns = ["server", "with the gateway, µs", "by hand, µs", "ratio (95 %)", "at most", "verdict"]
+    answer = f"{format_range(middles)} times the CPU time by hand" if middles else "no window counts"
+    return Part("What do the loader and the gateway cost?", join_sentences(answer), tables=[Table(columns, lines)])
+
+
 def compare_with_least(run: Run, scenario: str) -> Part | None:
     """What application and NGINX cost together, against the server direct and a few of NGINX's own answers."""
     lines, middles = [], []
@@ -206,6 +224,7 @@ def find_own_answer(run: Run, scenario: str) -> MeasuredCell | None:
 Findings = Mapping[str, Sequence[Finding]]
 BEFORE_QUESTIONS: Findings = {
     "burn": (compare_workers,),
+    "gateway": (compare_with_by_hand,),
     "generator": (compare_users,),
     "slow": (find_slow_clients,),
     "stock": (compare_with_stock, compare_with_least),

@@ -12,7 +12,7 @@ from loadtests.run import engine_counters
 from loadtests.run.generators import Generator, measure_together
 from loadtests.run.machine_speed import SpeedProbe
 from loadtests.run.variables import list_stock_routes
-from loadtests.window import DIRECT, STOCK
+from loadtests.window import BY_HAND, DIRECT, STOCK
 from stack import CHECKOUT, ROOT, images, proxies
 from stack.compose import Compose
 from stack.ports import HTTPS
@@ -93,7 +93,8 @@ class Testbed(RunningStack):
     def serve(self, server: str, interface: str, app: str, workers: int, threads: int) -> None:
         """Starts a new app container in place of the old one, and waits until it answers."""
         base = serve.choose({"SERVER": server, "INTERFACE": interface}).base
-        choice = {"SERVER": server, "INTERFACE": interface, "APP": app, "APP_BASE": base}
+        choice = {"SERVER": server, "INTERFACE": interface, "APP": app.removesuffix(BY_HAND), "APP_BASE": base}
+        choice["GATEWAY"] = "no" if app.endswith(BY_HAND) else ""
         if microseconds := self.slowdown.get(f"{server}/{interface}"):
             choice |= {"APP": "slowed", "SLOWDOWN": str(microseconds)}
         self.change(choice | {"WORKERS": str(workers), "THREADS": str(threads)})

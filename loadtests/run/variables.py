@@ -8,7 +8,7 @@ from pathlib import Path
 from apps.runtime import serve
 from loadtests.run.plan import Block, Plan
 from loadtests.scenarios import Scenario, scenarios
-from loadtests.window import DIRECT, NO_SERVER, PAIR, STOCK, Cell
+from loadtests.window import BY_HAND, DIRECT, NO_SERVER, PAIR, STOCK, Cell
 from stack import Problem, proxies, settings
 
 COMPOSE_FILE = Path(__file__).parent / "compose.yaml"
@@ -117,12 +117,13 @@ def list_starts(values: Mapping[str, str], servers: list[str]) -> list[Block]:
     """A block without cells for every server, interface, application and number of workers that exist together."""
     registry = serve.servers()
     interfaces = read_names("INTERFACES", values, list(serve.INTERFACES))
-    apps = read_names("APPS", values, sorted({app for interface in serve.INTERFACES for app in serve.apps(interface)}))
+    names = sorted({app for interface in serve.INTERFACES for app in serve.apps(interface)})
+    apps = read_names("APPS", values, [*names, f"bare{BY_HAND}"], names)
     workers = [read_whole_number("WORKERS", text, 1, 64) for text in values["WORKERS"].replace(",", " ").split()]
     return [
         Block(server, interface, app, number, "", ())
         for server, interface, app, number in product(registry, interfaces, apps, workers)
-        if server in servers and interface in registry[server] and app in serve.apps(interface)
+        if server in servers and interface in registry[server] and app.removesuffix(BY_HAND) in serve.apps(interface)
         if number == 1 or not has_one_process(server, interface)
     ]
 

@@ -1,6 +1,6 @@
 """Somebody's application: a Django site for one host and for https only, which says what it finds around itself.
 
-It runs on every server (tests/test_guest.py). The file is mounted as apps/wsgi/guest.py and apps/asgi/guest.py.
+It runs on every server (tests/test_guest.py). The file is mounted as guest/site.py of the user's project.
 """
 
 import getpass

@@ -2,11 +2,14 @@
 
 import http.client
 import json
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from stack import ROOT
 from stack.compose import LABEL
+from stack.swap import DNS_SECONDS
 from stack.waiting import wait_until
 from tests.support.clients import SITE
 from tests.support.engine import address_in, client, remove, run_detached
@@ -40,23 +43,42 @@ class Counting:
         """How many requests for a path have reached the server."""
         return self.counts().get(path, 0)
 
+    def is_listening(self) -> bool:
+        """Whether the server takes connections. One that has left listens again after the question for its counts."""
+        with socket.socket() as probe:
+            return probe.connect_ex((self.address, 8000)) == 0
+
 
 @contextmanager
 def run_counting_server(stack: StackUnderTest) -> Iterator[Counting]:
-    """The counting server, which every proxy has found."""
+    """The counting server, in place of the app, which every proxy has found."""
     remove(*stack.compose.containers("app", include_stopped=True))
     stack.serving = None
+    with run_server(stack) as server:
+        for proxy in stack.proxies:
+            assert wait_until(lambda proxy=proxy: server.ask(proxy, "GET", "/") == "200", 20), proxy
+        yield server
+
+
+@contextmanager
+def run_second_server(stack: StackUnderTest) -> Iterator[Counting]:
+    """A counting server that stays, beside another; the proxies have asked the DNS since its start."""
+    with run_server(stack, "stays") as server:
+        time.sleep(DNS_SECONDS)
+        yield server
+
+
+@contextmanager
+def run_server(stack: StackUnderTest, *words: str) -> Iterator[Counting]:
+    """A container of the server with the app's name."""
     network = stack.network("backend")
     alias = {network: client().api.create_endpoint_config(aliases=[stack.app_name()])}
     labels = {f"{LABEL}.project": stack.compose.project, f"{LABEL}.service": "counting"}
-    script = (ROOT / "tests/support/counting_server.py").read_text()
-    container = run_detached(
-        f"{IMAGES}-app", "python3", "-c", script, labels=labels, network=network, networking_config=alias
-    )
+    command = ("python3", "-c", (ROOT / "tests/support/counting_server.py").read_text(), *words)
+    container = run_detached(f"{IMAGES}-app", *command, labels=labels, network=network, networking_config=alias)
     try:
         server = Counting(stack, address_in(container, network))
-        for proxy in stack.proxies:
-            assert wait_until(lambda proxy=proxy: server.ask(proxy, "GET", "/") == "200", 20), proxy
+        assert wait_until(server.is_listening, 20)
         yield server
     finally:
         remove(container)

@@ -8,21 +8,27 @@ The first part of the path names the fault, and the rest makes the path unique:
     /early      closes before it reads the body
     /status/N   answers with the status N and closes
     /hold       answers after 300 ms and keeps the connection
+    /leave      closes the listening socket, then the connection, without an answer; a server that `stays` answers 200
 
 Every reply may be kept by a cache.
 
-Port 8001 answers every request with the counts: a JSON object of paths. Standard library only.
+Port 8001 answers every request with the counts: a JSON object of paths. A request there makes a server listen again
+that has left. Standard library only.
 """
 
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
 from typing import BinaryIO
 
+STAYS = "stays" in sys.argv
 counts: Counter[str] = Counter()
+site = socket.socket()  # the listening socket of the site
+is_back = threading.Event()
 
 
 def read_head(stream: BinaryIO) -> tuple[str, str, dict[str, str]]:
@@ -61,6 +67,7 @@ def answer(connection: socket.socket, stream: BinaryIO) -> bool:
     method, path, headers = read_head(stream)
     fault, _, rest = path.lstrip("/").partition("/")
     if connection.getsockname()[1] == 8001:
+        is_back.set()
         write_reply(connection, method, "200", json.dumps(counts).encode(), False)
         return False
     counts[path] += 1
@@ -73,6 +80,8 @@ def answer(connection: socket.socket, stream: BinaryIO) -> bool:
     elif fault == "hold":
         time.sleep(0.3)
         write_reply(connection, method, "200", b"x", True)
+    elif fault == "leave" and not STAYS:
+        site.shutdown(socket.SHUT_RDWR)  # the next connection is refused, and `accept` ends
     elif fault not in ("close", "early"):
         write_reply(connection, method, rest.partition("/")[0] if fault == "status" else "200", b"x", False)
     return fault == "hold"
@@ -88,14 +97,22 @@ def serve_connection(connection: socket.socket) -> None:
             pass
 
 
-def listen(port: int) -> None:
-    """Serves a port for ever, with a thread for each connection."""
-    with socket.create_server(("", port), backlog=128) as listener:
+def accept_connections(listener: socket.socket) -> None:
+    """Serves a port until its listening socket is shut, with a thread for each connection."""
+    with listener:
         while True:
-            connection, _ = listener.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
             threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
 
 
 if __name__ == "__main__":
-    threading.Thread(target=listen, args=(8001,), daemon=True).start()
-    listen(8000)
+    counter = socket.create_server(("", 8001), backlog=128)
+    threading.Thread(target=accept_connections, args=(counter,), daemon=True).start()
+    while True:
+        site = socket.create_server(("", 8000), backlog=128)
+        accept_connections(site)
+        is_back.clear()
+        is_back.wait()

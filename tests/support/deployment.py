@@ -1,8 +1,8 @@
 """A small deployment of its own: the scripts of deploy/ with a compose.yaml, one proxy, and a project in Git."""
 
+import json
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,10 @@ from pathlib import Path
 
 from stack import ROOT
 from stack.build import build, remove_images
-from stack.compose import LABEL, Compose
+from stack.compose import Compose
 from stack.readiness import read_file_of_certs
-from stack.waiting import wait_until
 from tests.support.clients import Clients
-from tests.support.engine import client, inspect, list_containers, remove_project
+from tests.support.engine import inspect, list_containers, remove_project
 from tests.support.stack import IMAGES, PREFIX, free_port, own_environment
 
 SCRIPTS = ("roll", "run", "logs")
@@ -32,7 +31,8 @@ x-app: &app
   init: true
   restart: unless-stopped
   environment: &environment
-    {{SERVER: "${{SERVER:-uvicorn}}", INTERFACE: asgi, APP: bare, WORKERS: "1", DOMAIN: localhost, STATIC_DIR: static}}
+    {{SERVER: "${{SERVER:-uvicorn}}", INTERFACE: asgi, APP: bare, WORKERS: "1", DOMAIN: localhost, STATIC_DIR: static,
+     GRACE: "${{GRACE:-20}}"}}
   volumes: ["data:/data"]
   tmpfs: ["/tmp:uid=10001"]
 services:
@@ -56,10 +56,7 @@ services:
   nginx:
     image: {IMAGES}-nginx
     restart: unless-stopped
-    environment:
-      {{DOMAIN: localhost, APP_HOST: "${{COMPOSE_PROJECT_NAME}}-app", HTTPS_PORT: "${{PORT}}", ADMIN_ALLOW: 127.0.0.0/8,
-       READ_TIMEOUT: "${{READ_TIMEOUT:-60}}", LOGIN_RATE: "10", CLIENT_REQUESTS: "1024", BODY_LIMIT: "10",
-       STATIC_PATH: /static/, ADMIN_PATH: "", CACHE_PATH: "", LOGIN_PATH: ""}}
+    environment: NGINX_ENVIRONMENT
     labels: {{stack.check: "-t", stack.reload: HUP}}
     group_add: ["10100"]
     networks: [edge, backend]
@@ -87,7 +84,11 @@ class Deployment(Clients):
         self.folder.mkdir()
         for script in SCRIPTS:
             shutil.copy2(ROOT / "deploy" / script, self.folder / script)
-        (self.folder / "compose.yaml").write_text(COMPOSE)
+        # The settings of the proxy are those of the laboratory, but for these.
+        own = {"DOMAIN": "localhost", "APP_HOST": "${COMPOSE_PROJECT_NAME}-app", "HTTPS_PORT": "${PORT}"}
+        settings = Compose(own_environment("settings")).services["nginx"]["environment"]
+        environment = settings | own | {"READ_TIMEOUT": "${READ_TIMEOUT:-60}"}
+        (self.folder / "compose.yaml").write_text(COMPOSE.replace("NGINX_ENVIRONMENT", json.dumps(environment)))
         (self.folder / "Dockerfile").write_text(DOCKERFILE)
         (self.folder / ".gitignore").write_text(".env*\n.roll\n")
         self.settings: dict[str, str] = {}
@@ -127,12 +128,18 @@ class Deployment(Clients):
             check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Starts a script in a process group of its own; both streams in one."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """Starts a script in a process group of its own, both streams in one, and waits for its end."""
+        process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
+        with process:
+            try:
+                yield process
+            finally:
+                process.wait(timeout=90)
 
     @property
     def compose(self) -> Compose:
@@ -147,8 +154,9 @@ class Deployment(Clients):
     def list_published(self) -> list[str]:
         """The app's running containers to which its name leads."""
         running = list_containers(self.project, "app", running=True)
-        endpoints = {each: inspect(each)["NetworkSettings"]["Networks"][f"{self.project}_backend"] for each in running}
-        return [each for each, endpoint in endpoints.items() if "app" in (endpoint["Aliases"] or [])]
+        networks = {each: inspect(each)["NetworkSettings"]["Networks"] for each in running}
+        endpoints = {each: network.get(f"{self.project}_backend") for each, network in networks.items()}
+        return [each for each, endpoint in endpoints.items() if endpoint and "app" in (endpoint["Aliases"] or [])]
 
     def read_tag(self) -> str:
         """The tag in .env."""
@@ -157,7 +165,9 @@ class Deployment(Clients):
 
     def scale(self, number: int) -> None:
         """Runs as many containers of the app."""
-        self.compose.run("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", f"app={number}", "app")
+        self.compose.run(
+            "up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", f"app={number}", "app"
+        )
 
     def read_tags(self) -> list[str]:
         """The tags of the images of the app's containers."""

@@ -85,7 +85,7 @@ CHOICES = {
             **{"APP_BUILD": "mkdir public && echo $SECRET_KEY > public/site.css", "APP_EGRESS": "yes"},
             "APP_PROCESSES": "python shop/worker.py",
         },
-        ("app", "nginx", "caddy", "processes"),
+        ("app", "nginx", "caddy", "processes", "assets"),
     ),
 }
 

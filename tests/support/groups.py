@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from apps.runtime import serve
 
@@ -57,3 +58,29 @@ class GroupScheduling(LoadScopeScheduling):
         if self.swept_claims is None:
             self.swept_claims = list_swept_claims(self.collection or ())
         return group_of(nodeid, self.swept_claims)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Takes a worker out; the test in which it crashed. Other workers get what it has not run.
+
+        (!) xdist would hand out the crashed test again, and groups without a test, for which a worker waits for ever.
+        """
+        left = {name: tests for tests in self.assigned_work.pop(node).values() for name in tests if not tests[name]}
+        crashed = next(iter(left), None)
+        if crashed:
+            left.pop(crashed)[crashed] = True
+            self.workqueue.update({self._split_scope(name): tests for name, tests in left.items()})
+            for other in self.nodes:
+                self._reschedule(other)
+        return crashed
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Gives a worker groups until it has three tests (xdist's own name for this method).
+
+        (!) xdist gives a single group. A worker runs a test only when it knows the next test, or that there is none.
+        """
+        if node not in self.registered_collections:
+            return  # it replaces a worker, and still collects
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 3:
+            self._assign_work_unit(node)
+        if not self.workqueue and not node.shutting_down:
+            node.shutdown()

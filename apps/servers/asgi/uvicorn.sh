@@ -23,6 +23,10 @@
 #   test_an_idle_connection_outlives_the_proxies_patience,
 #   test_a_client_cannot_choose_its_own_address
 set -eu
+# (!) A worker that fails at the application's import ends, and its parent waits 30 s before it starts another one. With
+# this import the error ends the container, so `make up` shows the error at once.
+# Checked by: test_a_release_that_fails_at_its_import_says_so_at_once_and_changes_nothing
+python3 -m app_runtime.load >/dev/null
 exec uvicorn --host 0.0.0.0 --port 8000 --workers "$WORKERS" \
   --timeout-keep-alive "$KEEPALIVE" --timeout-graceful-shutdown "$GRACE" \
   --timeout-worker-healthcheck 30 \

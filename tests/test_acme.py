@@ -1,0 +1,182 @@
+"""Certificates by ACME, from a real ACME server: the first one, renewals under load, and a server that fails."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from stack import ROOT
+from stack.waiting import wait_until
+from tests.support.acme import NAME, KeptConnections, Pebble, connect, make_context, read_certificate, run_pebble
+from tests.support.engine import client, exec_in, exec_status, read_logs, remove, send_signal
+from tests.support.stack import PROXIES, StackUnderTest, is_healthy
+
+pytestmark = pytest.mark.full
+BY_SERVICE = [proxy for proxy in PROXIES if proxy != "caddy"]  # Caddy has a client of its own
+# A reload closes the idle connections of Apache. Browsers then ask again on a new connection.
+CLOSES_IDLE = {"apache"}
+CLIENTS = 4
+REQUESTS = 500
+
+
+class Site:
+    """A stack whose certificates come from pebble."""
+
+    def __init__(self, stack: StackUnderTest, pebble: Pebble) -> None:
+        self.stack, self.pebble = stack, pebble
+        self.local = make_context(stack.read_authority())
+        self.public = make_context(pebble.read_root())
+        self.addresses = {proxy: stack.address(proxy, "edge") for proxy in BY_SERVICE}
+
+    def renew(self) -> str:
+        """Renews at once; what the service says."""
+        return exec_in(self.stack.container("acme"), "acme.sh", "renew", "--force-renewal")
+
+    def read_certificates(self) -> set[bytes]:
+        """The certificates of pebble that the proxies serve; empty bytes for another one."""
+        return {read_certificate(address, self.public) for address in self.addresses.values()}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A stack with the service acme not yet started."""
+    folder = tmp_path_factory.mktemp("acme")
+    settings = {
+        "DOMAIN": f"localhost {NAME}",
+        "ACME_EMAIL": "ops@shop.example",
+        "ACME_DIRECTORY": "https://pebble:14000/dir",
+        "ACME_CA": str(folder / "acme-ca.pem"),
+    }
+    stack = StackUnderTest(f"acme-{os.getpid()}", folder, BY_SERVICE, **settings)
+    stack.build([*PROXIES, "acme"])
+    with stack.running(), run_pebble(stack, folder / "acme-ca.pem", validity=90 * 86400) as pebble:
+        stack.serve("granian", "asgi")
+        yield Site(stack, pebble)
+
+
+def test_a_first_certificate_is_served(site: Site) -> None:
+    assert all(read_certificate(address, site.local) for address in site.addresses.values())
+    site.pebble.point_at(site.addresses["nginx"])
+    site.stack.start("acme")
+    log = site.stack.container("acme")
+    assert wait_until(lambda: "a new certificate" in read_logs(log), 30), read_logs(log)
+    assert wait_until(lambda: b"" not in site.read_certificates(), 10), "a proxy does not take the certificate"
+    assert len(site.read_certificates()) == 1
+    site.stack.make_certificates()  # as `make up` does
+    assert b"" not in site.read_certificates(), "the local authority took the place of pebble"
+
+
+def test_a_renewal_loses_no_request(site: Site) -> None:
+    """Every proxy takes the new certificate, while clients keep connections."""
+    before = site.read_certificates()
+    with ExitStack() as running:
+        loads = {
+            proxy: running.enter_context(KeptConnections(address, site.public, CLIENTS))
+            for proxy, address in site.addresses.items()
+        }
+        assert wait_until(lambda: all(load.answers["200"] > REQUESTS / 4 for load in loads.values()), 60)
+        assert "a new certificate" in site.renew()
+        assert wait_until(lambda: not before & site.read_certificates(), 10), "a proxy goes on with the old certificate"
+        assert wait_until(lambda: all(load.answers["200"] > REQUESTS for load in loads.values()), 60)
+    assert len(site.read_certificates()) == 1 and b"" not in site.read_certificates()
+    for proxy, load in loads.items():
+        lost = {"RemoteDisconnected"} if proxy in CLOSES_IDLE else set()
+        assert set(load.answers) <= {"200"} | lost, f"through {proxy}: {dict(load.answers)}"
+        assert load.answers.total() - load.answers["200"] <= CLIENTS, "more than one request of a client"
+
+
+@pytest.mark.parametrize("door", [proxy for proxy in BY_SERVICE if proxy != "nginx"])
+def test_the_server_may_ask_through_any_proxy(site: Site, door: str) -> None:
+    site.pebble.point_at(site.addresses[door])
+    assert "a new certificate" in site.renew()
+
+
+def test_the_account_is_kept(site: Site) -> None:
+    site.stack.start("acme", recreate=True)
+    assert "a new certificate" in site.renew()
+    assert len(set(re.findall(r"my-account/\w+", site.pebble.read_log()))) == 1
+
+
+@pytest.mark.parametrize("fault", ["away", "refuses"])
+def test_a_failing_server_changes_nothing(site: Site, fault: str) -> None:
+    before = site.read_certificates()
+    network = site.stack.network("edge")
+    site.pebble.point_at(site.addresses["nginx"] if fault == "away" else "127.0.0.1")
+    if fault == "away":
+        client().api.disconnect_container_from_network(site.pebble.container, network)
+    try:
+        status, output = exec_status(site.stack.container("acme"), "acme.sh", "renew", "--force-renewal")
+    finally:
+        if fault == "away":
+            connect(site.stack, site.pebble.container)
+    assert status == 1 and output.startswith("acme: no certificate: ") and "\n" not in output
+    assert ("pebble" if fault == "away" else "connection refused") in output, output
+    assert site.read_certificates() == before
+
+
+def test_a_failure_is_tried_again_later_and_later(site: Site, tmp_path: Path) -> None:
+    """The real service and a `sleep` that only waits where it is for six hours."""
+    (tmp_path / "sleep").write_text('#!/bin/sh\n[ "$1" != 21600 ] || exec /usr/bin/sleep 600\n')
+    (tmp_path / "sleep").chmod(0o755)
+    options = ["--volume", f"{tmp_path}/sleep:/venv/bin/sleep:ro", "--env", "ACME_DIRECTORY=https://pebble:1/dir"]
+    container = site.stack.compose.run("run", "--detach", "--no-deps", *options, "acme").split()[-1]
+    try:
+        assert wait_until(lambda: "21600 s" in read_logs(container), 60), read_logs(container)
+        pauses = re.findall(r"^acme: the next try is in (\d+) s$", read_logs(container), re.MULTILINE)
+        assert pauses == ["60", "240", "960", "3840", "15360", "21600"]
+        assert read_logs(container).count("acme: no certificate: ") == len(pauses)
+    finally:
+        remove(container)
+
+
+def test_a_changed_certificate_is_served_without_make_up(site: Site) -> None:
+    """What writes the files does not matter: here the local authority takes its place back."""
+    environment = {**site.stack.compose.environment, "ACME_EMAIL": ""}
+    site.stack.compose.run("up", "--no-build", "--no-deps", "certs", environment=environment)
+    addresses = site.addresses.values()
+    assert wait_until(lambda: all(read_certificate(address, site.local) for address in addresses), 10)
+
+
+@contextmanager
+def run_caddy(stack: StackUnderTest, folder: Path, pebble: str) -> Iterator[str]:
+    """Caddy with a certificate of its own from the ACME server of that name; yields the container."""
+    caddyfile = folder / "Caddyfile"  # by default Caddy looks every 10 minutes whether a certificate is old
+    text = (ROOT / "caddy/Caddyfile").read_text()
+    caddyfile.write_text(text.replace("\tpersist_config off", "\tpersist_config off\n\trenew_interval 2s"))
+    settings = {"ACME_DIRECTORY": f"https://{pebble}:14000/dir", "ACME_CA": str(folder / "ca.pem")}
+    compose = stack.compose.with_settings(settings)
+    mount = f"{caddyfile}:/etc/caddy/Caddyfile:ro"
+    container = compose.run("run", "--detach", "--no-deps", "--volume", mount, "caddy").split()[-1]
+    try:
+        assert wait_until(lambda: is_healthy(container), 20), read_logs(container)
+        yield container
+    finally:
+        remove(container)
+
+
+@pytest.mark.parametrize(("challenge", "http_port"), [("http-01", 8080), ("tls-alpn-01", 9)])
+def test_caddy_gets_and_renews_its_own(site: Site, tmp_path: Path, challenge: str, http_port: int) -> None:
+    stack, name = site.stack, f"pebble-{http_port}"
+    with run_pebble(stack, tmp_path / "ca.pem", 20, name, http_port) as pebble:
+        trusted = make_context(pebble.read_root())
+        with run_caddy(stack, tmp_path, name) as container:
+            address = stack.compose.address(container, "edge")
+            pebble.point_at(address)
+            send_signal(container, "SIGUSR1")  # it has asked before the name led here
+            assert wait_until(lambda: read_certificate(address, trusted), 30), read_logs(container)
+            assert f'"challenge":"{challenge}"' in read_logs(container)
+            if challenge == "http-01":
+                first = read_certificate(address, trusted)
+                with KeptConnections(address, trusted, CLIENTS) as load:
+                    assert wait_until(lambda: read_certificate(address, trusted) not in (b"", first), 40)
+                    assert wait_until(lambda: load.answers["200"] > REQUESTS, 60)
+                assert set(load.answers) == {"200"}, dict(load.answers)
+        orders = pebble.read_log().count("Issued certificate")
+        with run_caddy(stack, tmp_path, name) as container:
+            pebble.point_at(stack.compose.address(container, "edge"))
+            assert wait_until(lambda: pebble.read_log().count("Issued certificate") > orders, 60)
+        assert "There are now 2 accounts" not in pebble.read_log()
+        assert "zerossl" not in read_logs(container)
