@@ -32,7 +32,7 @@ STAND_IN = "stack-base"  # how the names of stand-ins begin
 MODULES = ("serve", "healthcheck", "command", "dependencies")
 PAGE = re.compile(r"docs/[\w-]+\.md")
 HERE_ONLY = re.compile(r"\bmake [a-z]")  # in a page that is of no use in a deployment
-FILES_OF_HOST = {"CERTS", "CA_BUNDLE"}
+FILES_OF_HOST = {"CERTS", "CA_BUNDLE", "ACME_CA"}
 SCRIPT_SETTINGS = {"APP_RELEASE", "START_TIMEOUT", "TAG", "KEEP"}  # which only the scripts read
 
 
@@ -50,6 +50,7 @@ class Deployment:
             *(name for name in plan.more if re.search(rf"^  {name}:", read("compose.yaml"), re.MULTILINE)),
             *(["assets"] if plan.has_assets else []),
             *(["processes"] if plan.has_processes else []),
+            *(["acme"] if plan.has_acme or self.may_need_acme() else []),
         ]
         self.here = folder.relative_to(self.context).as_posix()
         self.interface = find_interface(plan)
@@ -64,6 +65,10 @@ class Deployment:
     def read_context(self) -> str:
         """The application's folder, from the deployment's."""
         return os.path.relpath(self.context, self.folder)
+
+    def may_need_acme(self) -> bool:
+        """Whether the ACME client is of use once the site has a public name."""
+        return len(self.plan.proxies) == 1 and self.plan.proxies != ["caddy"] and "CERTS" not in self.given
 
     @property
     def variables(self) -> Path | None:
@@ -95,8 +100,9 @@ class Deployment:
     def read_defaults(self) -> dict[str, str]:
         """The defaults that a deployment has in place of those here."""
         own = own_app.read(self.given, self.plan.compose.project)
-        paths = {name: value for name, value in own.items() if name.endswith("_PATH")}
-        return {**paths, "CA_BUNDLE": "/dev/null", "DOMAIN": " ".join(["localhost", "127.0.0.1", *self.plan.proxies])}
+        values = {name: value for name, value in own.items() if name.endswith("_PATH")}
+        values |= {name: self.choice.environment()[name] for name in ("WORKERS", "THREADS", "KEEPALIVE", "GRACE")}
+        return {**values, "CA_BUNDLE": "/dev/null", "DOMAIN": " ".join(["localhost", "127.0.0.1", *self.plan.proxies])}
 
     def make_compose(self) -> str:
         """compose.yaml of the deployment."""
@@ -122,7 +128,8 @@ class Deployment:
         named = {each["source"] for each in mounts if each["type"] == "volume"}
         if "postgres" not in self.services:
             text = re.sub(r"^ +<<: \*database\n", "", text, flags=re.MULTILINE)
-        text = cut_compose(text, self.services, [name for name in config["volumes"] if name in named])
+        services = {name: name != "acme" or self.plan.has_acme for name in self.services}
+        text = cut_compose(text, services, [name for name in config["volumes"] if name in named])
         text = change_defaults(fix(text, fixed), self.read_defaults())
         text = re.sub(r'name: "\$\{COMPOSE_PROJECT_NAME\}_data", internal: "(\w+)"', r"internal: \1", text)
         text = re.sub(r"^( +)args:\n", rf"\g<0>\1  HERE: {self.here}\n", text, count=1, flags=re.MULTILINE)
@@ -193,7 +200,8 @@ class Deployment:
         yield from (file.relative_to(ROOT).as_posix() for file in self.list_scripts())
         for folder in self.list_folders():
             for file in sorted((ROOT / folder).rglob("*")):
-                if file.is_file() and file.name != "README.md" and "__pycache__" not in file.parts:
+                is_left_out = file.name == "README.md" or file.suffix == ".in" or "__pycache__" in file.parts
+                if file.is_file() and not is_left_out:
                     yield file.relative_to(ROOT).as_posix()
 
     def list_commands(self) -> list[Path]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NAMES = {"nginx": "NGINX", "caddy": "Caddy", "apache": "Apache", "traefik": "Traefik", "haproxy": "HAProxy"}
 OTHERS = {
+    "acme": "gets the certificate from Let's Encrypt, once `ACME_EMAIL` says so",
     "postgres": "PostgreSQL. The app finds it by `DATABASE_URL`, and by PGHOST and the like",
     "processes": "the commands of `APP_PROCESSES`, from the same image",
     "assets": "copies the static files of a version to where the proxies serve them, and ends",
@@ -28,8 +29,8 @@ SETTINGS_HEAD = """\
 README = """\
 # {name}
 
-`{app}` on {server}, behind {proxies}. This folder needs Docker with Compose, and a shell. The project in `{context}` is what
-`./roll` builds the image from.
+`{app}` on {server}, behind {proxies}. This folder needs Docker with Compose, and a shell.
+`./roll` builds the image from the project in `{context}`.
 
 | service | what it is |
 |---|---|
@@ -53,7 +54,8 @@ On another host: copy the project with this folder, `cp .env.example .env`, fill
 |---|---|
 {commands}
 
-The new version gets the requests when it is ready: {health}. Until then, and where something fails, the old version serves.
+The new version gets the requests when it is ready: {health}.
+Until then, and where something fails, the old version serves.
 
 ## Where a change goes
 
@@ -94,6 +96,7 @@ def write(deployment: Deployment) -> str:
     services = [(name, f"{NAMES[name]}: {url}") for name, url in zip(proxies, urls, strict=True)]
     services += [(name, text) for name, text in OTHERS.items() if name in deployment.services]
     has_own = deployment.plan.by_acme or "CERTS" in deployment.given
+    acme = ["`ACME_EMAIL=you@example.com`" + (" and `COMPOSE_PROFILES=acme`" if deployment.may_need_acme() else "")]
     folder = "`CERTS`, a folder with fullchain.pem and privkey.pem"
     path = compose.services["app"]["environment"]["HEALTH_PATH"]
     return README.format(
@@ -107,7 +110,7 @@ def write(deployment: Deployment) -> str:
         if has_own
         else f"docker compose cp {proxies[0]}:/certs/ca.pem .\ncurl --cacert ca.pem {urls[0]}",
         services="\n".join(f"| `{name}` | {text} |" for name, text in services),
-        certificate=folder if proxies != ["caddy"] else f"`CADDY_TLS=you@example.com` (ACME), or {folder}",
+        certificate=" or ".join([*(acme if len(proxies) == 1 else []), folder]),
         commands="\n".join(f"| {what} | {command} |" for what, command in list_commands(deployment)),
         health=f"`{path}` answers 200" if path else "any answer of `/` under 500",
         snippets=" and ".join(f"`{name}/snippets/`" for name in proxies),

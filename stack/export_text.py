@@ -6,6 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 # What speaks of this repository, and what a deployment reads in its place. A space also stands for the end of a line,
 # in a comment too.
 REPLACEMENTS = (
+    (
+        " With APP_DIR, APP is module:attribute (shop.main:app) or a factory (shop.main:create_app()), and the proxies "
+        "take no path for themselves.",
+        "",
+    ),
     ("(make up takes the same names on its command line) ", ""),
     ("An application of your own (docs/own-app.md)", "The application"),
     (
@@ -42,8 +47,10 @@ REPLACEMENTS = (
         "",
     ),
     ("  # `make up` reads it; a container without /tmp serves as well", "  # a container without /tmp serves as well"),
-    ("here is every name of stack/reserved_headers.py:", "here is every name:"),
-    ("here are the other names of stack/reserved_headers.py, families", "here are the other names, families"),
+    (" of stack/reserved_headers.py", ""),
+    (" docs/certificates.md.", ""),
+    (", docs/deploy.md)", ")"),
+    ("  # `make up` runs it where ACME_EMAIL is set. Caddy needs no such service", ""),
     (" Figures: docs/decisions/0011-sched-batch-for-threads-that-wake-each-other.md", ""),
     (": see ../asgi/granian.sh #", " #"),
     ("APP_EGRESS=yes gives", "`internal: false` gives"),
@@ -124,8 +131,11 @@ def align_comments(text: str) -> str:
     )
 
 
-def cut_compose(text: str, services: Collection[str], volumes: Collection[str]) -> str:
-    """compose.yaml with these services and volumes only. An anchor that was cut away moves to the first alias."""
+def cut_compose(text: str, services: Mapping[str, bool], volumes: Collection[str]) -> str:
+    """compose.yaml with these services and volumes only. An anchor that was cut away moves to the first alias.
+
+    `services`: by name, whether the service runs always, or by its profile only.
+    """
     blocks = split_blocks(re.sub(r"\A(#.*\n)+\n", "", text).splitlines(), 0)
     kept = []
     for block in blocks[1:]:
@@ -133,7 +143,7 @@ def cut_compose(text: str, services: Collection[str], volumes: Collection[str]) 
         if key == "services":
             start = next(i for i, line in enumerate(block) if line.startswith("services:")) + 1
             inner = [each for each in split_blocks(block[start:], 2) if read_key(each) in services]
-            block = [*block[:start], *(line for each in inner for line in cut_service(each))]
+            block = [*block[:start], *(line for each in inner for line in cut_service(each, services[read_key(each)]))]
         elif key == "volumes":
             start = next(i for i, line in enumerate(block) if line.startswith("volumes:"))
             block = [*block[:start], "volumes: {" + ", ".join(f"{name}: {{}}" for name in volumes) + "}"]
@@ -141,21 +151,19 @@ def cut_compose(text: str, services: Collection[str], volumes: Collection[str]) 
     return drop_unused(define_anchors("\n".join(kept) + "\n", text))
 
 
-def cut_service(lines: Iterable[str]) -> list[str]:
-    """A service that always runs. Its image has the tag of a release only where the project's code is in it."""
-    return [
-        re.sub(r":\$\{TAG:-latest\}$", ":latest", line) for line in lines if not line.lstrip().startswith("profiles:")
-    ]
+def cut_service(lines: Iterable[str], runs_always: bool) -> list[str]:
+    """A service of compose.yaml. Its image has the tag of a release only where the project's code is in it."""
+    kept = [line for line in lines if not (runs_always and line.lstrip().startswith("profiles:"))]
+    return [re.sub(r":\$\{TAG:-latest\}$", ":latest", line) for line in kept]
 
 
 def define_anchors(text: str, source: str) -> str:
     """Puts a definition in the place of the first alias whose anchor was cut away."""
     for name in dict.fromkeys(re.findall(r"\*([\w-]+)", text)):
-        if re.search(rf"&{name}\b(?!-)", text):
-            continue
-        definition = re.search(rf"&{name} (\"[^\"]*\"|\{{[^}}]*\}}|[^\s,}}\]]+)", source)
-        if definition:
-            text = substitute(rf"\*{name}\b(?!-)", definition[0], text, 1)
+        definition = re.search(rf"&{name} (\"[^\"]*\"|\{{[^}}]*\}}|(?:\$\{{{NESTED}\}}|[^\s,}}\]])+)", source)
+        if definition and not re.search(rf"&{name}\b(?!-)", text):
+            value = f'"{definition[1]}"' if definition[1].startswith("$") else definition[1]
+            text = substitute(rf"\*{name}\b(?!-)", f"&{name} {value}", text, 1)
     return text
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +59,7 @@ class Choice(NamedTuple):
     """What a team has tried with `make up`: the text of its application, and its settings."""
 
     text: str
-    settings: Mapping[str, str]
+    settings: dict[str, str]
     services: tuple[str, ...]
 
 
