@@ -31,6 +31,7 @@ FOR_MAKE = FOR_BENCH | {
     "YES",
     "CMD",
     "ID",
+    "TO",
 }
 
 # The profiles of services that `make up` starts by other settings, in its own order.
