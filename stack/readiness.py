@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from stack import Problem, acme, dotenv, engine, one_request, progress
+from stack import Problem, dotenv, engine, one_request, progress
 from stack.compose import LABEL, Compose
 from stack.one_request import request_status
 from stack.ports import HTTPS, Port, list_sites
@@ -73,7 +73,6 @@ def wait_for_proxies(
     health_path = compose.services["app"]["environment"]["HEALTH_PATH"]
     path = health_path or "/"
     name = site_name(compose)
-    authority += acme.read_authority(dotenv.overlay(compose.environment))
     is_local = engine.is_local()
     given_up = threading.Event()
 
@@ -139,13 +138,13 @@ def wait_without_fault(
     """
     template = "{{.State.Restarting}} {{.RestartCount}} {{.State.Status}} {{.State.Pid}}"
     before = compose.inspect(container, template).split()[1:2]  # a restart of last week says nothing
-    workers = LostWorkers(container)
+    workers = LostWorkers(container) if name == "the app" else None
 
     def has_ended() -> bool:
         is_restarting, *rest = compose.inspect(container, template).split() or [""]
         count, status, first = rest[:1], rest[1:2], rest[2:]
         has_restarted = is_restarting == "true" or (bool(count) and count != before)
-        return has_restarted or status == ["exited"] or workers.count(first)
+        return has_restarted or status == ["exited"] or bool(workers and workers.count(first))
 
     faults = []
 
@@ -174,7 +173,8 @@ def find_reason(compose: Compose, container: str) -> str:
 class LostWorkers:
     """Counts the processes of a container that end before the container is ready.
 
-    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on.
+    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on. This is
+    for the app only: a database's start script ends many processes before the database listens.
     """
 
     MOST = 6
@@ -190,11 +190,15 @@ class LostWorkers:
         return len(self.seen - running) > self.MOST
 
     def list_below(self, first: list[str]) -> set[str]:
-        """The container's first process and those below it. The commands of health checks are not below it."""
-        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid")
+        """The container's first process and those below it. The commands of health checks are not below it.
+
+        A proxy's watch-certificates.sh starts and ends commands all the time: it does not count.
+        """
+        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid,comm")
         if not top:
             return set()
-        parents = dict(line.split()[:2] for line in top.splitlines()[1:])
+        lines = [line.split() for line in top.splitlines()[1:]]
+        parents = {pid: parent for pid, parent, name, *_ in lines if not name.startswith("watch-cert")}
         below = {*first}
         while more := {pid for pid, parent in parents.items() if parent in below} - below:
             below |= more
