@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(PYTHON) -m stack
 TOOLS := $(PYTHON) -m tools
+# What is given on the command line goes on as it is: CMD='echo $HOME' keeps its dollar. Default: make expands it.
+COMMAND_LINE := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(COMMAND_LINE),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 
 .PHONY: help
 help: ## List the targets
@@ -40,6 +43,10 @@ run: ## Run a command in the application's image and environment: make run CMD="
 logs: ## Follow the logs of all parts (Ctrl-C ends this); ID=…: the lines of one request
 	@$(STACK) logs
 
+.PHONY: export
+export: ## Write the running choice as a folder that needs Docker only: make export TO=../shop/deploy
+	@$(STACK) export
+
 .PHONY: trust
 trust: ## Write the local authority's certificate to ca.pem, and say how to trust it
 	@$(STACK) trust
@@ -52,6 +59,11 @@ images: ## Choose the base images again: the official ones, or stand-ins
 test: $(BIN)/ready ## Run every test, on containers of their own (FAST=1: the tests that one change needs; PYTEST_ARGS=…)
 	@$(STACK) build
 	@$(BIN)/python -m pytest -n auto $(if $(FAST),--fast) $(PYTEST_ARGS)
+
+.PHONY: test-guests
+test-guests: $(BIN)/ready ## Run applications of other people's (Radicale, Wagtail …) as their users do (PYTEST_ARGS="-k radicale")
+	@$(STACK) build
+	@$(BIN)/python -m pytest -m guests --timeout 600 $(PYTEST_ARGS)
 
 .PHONY: claims
 claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
@@ -105,6 +117,10 @@ docs: ## Write the generated parts of the README and docs/
 .PHONY: lock
 lock: ## Pin the dependencies with hashes: requirements/*.txt (UPGRADE=1: the newest releases)
 	@$(TOOLS) lock
+
+.PHONY: outdated
+outdated: ## List the pins that have a newer release, with their changelogs
+	@$(TOOLS) outdated
 
 .PHONY: clean
 clean: ## Remove this folder's images, .venv and caches

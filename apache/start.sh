@@ -2,6 +2,7 @@
 # Checks the settings and becomes Apache. `start.sh -t` checks the configuration.
 # Apache reads the settings and what this script exports from the environment.
 set -eu
+if [ $# -eq 0 ]; then watch-certificates.sh USR1 & fi
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "apache: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
 done
@@ -38,9 +39,13 @@ if [ -n "${TRUSTED_PROXIES:-}" ]; then
     FROM_BALANCER="${FROM_BALANCER:+$FROM_BALANCER || }%{CONN_REMOTE_ADDR} -ipmatch '$range'"
   done
   # shellcheck disable=SC2090
-  export FROM_BALANCER
+  IS_BALANCER=$(echo "$FROM_BALANCER" | sed 's/CONN_REMOTE/REMOTE/g')
+  export FROM_BALANCER IS_BALANCER
   set -- -DBALANCED "$@"
 fi
+
+# Who answers an ACME server's question: site.conf.
+[ -z "${ACME_HOST:-}" ] || set -- -DACME "$@"
 
 # What Apache knows of the paths: whether they are taken (-D), and ADMIN_PATH as a pattern.
 for name in ADMIN_PATH STATIC_PATH MEDIA_PATH; do

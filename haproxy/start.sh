@@ -50,4 +50,5 @@ cd /usr/local/etc/haproxy
 awk '$1 == "include" { while ((status = (getline line < $2)) > 0) print "    " line; close($2)
        if (status < 0) { print "haproxy: no file " $2 > "/dev/stderr"; exit 1 }
        next } { print }' haproxy.cfg > /run/haproxy/haproxy.cfg
+if [ $# -eq 0 ]; then watch-certificates.sh USR2 & fi
 exec haproxy -W -db -f snippets/sections -f /run/haproxy/haproxy.cfg "$@"

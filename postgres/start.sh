@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the database `app` and its owner `app` once, sets the owner's password, and becomes PostgreSQL.
-# Arguments go to PostgreSQL: start.sh -c max_connections=200
+# Arguments go to PostgreSQL: start.sh -c max_connections=200. `start.sh new` makes the database for another major release
+# beside the old one's data, and ends (docs/postgresql-upgrade.md).
 set -eu
 [ -n "${POSTGRES_PASSWORD:-}" ] || { echo "postgres: POSTGRES_PASSWORD is empty: give the password of the role app" >&2; exit 1; }
 umask 077
@@ -11,6 +12,15 @@ sql() {
 }
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  # (!) Without this check, another major release would start with an empty database beside the data.
+  # Checked by: test_another_major_release_does_not_start_beside_the_data, test_the_page_upgrades_the_major_release
+  for version in "${PGDATA%/*/*}"/*/docker/PG_VERSION; do
+    [ ! -s "$version" ] || [ "${1:-}" = new ] || {
+      echo "postgres: the volume has the data of PostgreSQL $(cat "$version"), and this is $PG_MAJOR: go back to postgres:$(cat "$version")" \
+        "in POSTGRES_IMAGE, or follow docs/postgresql-upgrade.md" >&2
+      exit 1
+    }
+  done
   # Makes the data beside the final place and moves them, so that an interruption leaves no half of a database.
   mkdir -p "$(dirname "$PGDATA")"
   rm -rf "$PGDATA.new"
@@ -24,7 +34,8 @@ EOF
   mv "$PGDATA.new" "$PGDATA"
   echo "postgres: made the database app"
 fi
-# At each start, so that the password is the one in .env.
+[ "${1:-}" != new ] || exit 0
+# At each start, so that the password is the one in .env. After ./rotate, this role may not log in.
 sql "$PGDATA" <<EOF
 ALTER ROLE app PASSWORD '$(printf %s "$POSTGRES_PASSWORD" | sed "s/'/''/g")'
 EOF

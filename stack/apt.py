@@ -1,7 +1,6 @@
 """Debian's package manager, on this machine."""
 
 import os
-import subprocess
 
 from stack import Problem, engine, progress
 
@@ -14,7 +13,7 @@ def apt(*arguments: str) -> None:
     progress.show(f"engine: apt-get {' '.join(word for word in words if not word.startswith('-'))}")
     command = ["apt-get", "-y", "-o", "DPkg::Lock::Timeout=120", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    done = engine.run(*command, env=environment)
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()[-1:]
         raise Problem(f"apt-get {arguments[0]} failed: {' '.join(errors)}")

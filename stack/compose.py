@@ -43,16 +43,8 @@ class Compose:
         self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs a subcommand and keeps what it prints, whether it fails or not. `stdin` is what the subcommand reads."""
-        return subprocess.run(
-            ["docker", "compose", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **(environment or {})},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        everything = {**self.environment, **(environment or {})}
+        return engine.run("docker", "compose", *arguments, cwd=ROOT, env=everything, input=stdin)
 
     def run(
         self,

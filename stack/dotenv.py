@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from functools import cache
 
-from stack import ROOT, Problem
+from stack import ROOT, Problem, engine
 
 NAME = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]", re.MULTILINE)
 
@@ -26,16 +25,7 @@ def interpolate(environ: tuple[tuple[str, str], ...], names: tuple[str, ...], te
     """What Compose puts in the place of `${NAME}`, for each name. `text`: .env, a change of which is read."""
     model = {"services": {"settings": {"image": "none", "environment": {name: f"${{{name}-}}" for name in names}}}}
     command = ["docker", "compose", "--file", "-", "config", "--format", "json"]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=dict(environ),
-        input=json.dumps(model),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    done = engine.run(*command, cwd=ROOT, env=dict(environ), input=json.dumps(model))
     if done.returncode != 0:
         raise Problem(f".env cannot be read: {' '.join(done.stderr.split())}")
     values: dict[str, str] = json.loads(done.stdout)["services"]["settings"]["environment"]

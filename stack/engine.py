@@ -7,7 +7,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stack import Problem
 
@@ -25,10 +25,18 @@ class Versions(NamedTuple):
     buildx: str
 
 
+def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a command and keeps what it prints, whether it fails or not. `options`: those of `subprocess.run`.
+
+    (!) A program may print any bytes. Those that are no UTF-8 become a mark, where Python would raise an error.
+    """
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, **options)
+
+
 def output(*command: str, timeout: float = 60) -> str | None:
     """The stdout of a command, stripped; None where the command fails, is missing or takes too long (seconds)."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+        done = run(*command, timeout=timeout)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -87,7 +95,7 @@ def check() -> None:
 
 def explain_silence() -> str:
     """Why no engine answers, and what to do about that: each cause has another remedy."""
-    done = subprocess.run(["docker", "version"], capture_output=True, text=True, errors="replace", check=False)
+    done = run("docker", "version")
     context = output("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     endpoint = os.environ.get("DOCKER_HOST") or context or DEFAULT_SOCKET
     rootless = f"{os.environ.get('XDG_RUNTIME_DIR') or f'/run/user/{os.getuid()}'}/docker.sock"

@@ -103,9 +103,7 @@ def read_ids(images: Iterable[str]) -> dict[str, str]:
     names = list(dict.fromkeys(images))
     template = "{{.Id}}{{range .RepoTags}} {{.}}{{end}}{{range .RepoDigests}} {{.}}{{end}}"
     command = ["docker", "image", "inspect", "--format", template, *names]
-    done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False
-    )  # fails where one image is missing
+    done = engine.run(*command)  # fails where one image is missing
     lines = [line.split() for line in done.stdout.splitlines() if line]
     ids = {tag: words[0] for words in lines for tag in words[1:]}
     return {name: ids[full] for name in names if (full := with_tag(name)) in ids}
@@ -168,7 +166,7 @@ def version(image: str, name: str) -> str:
     """The name and version of the program in an image, as the program prints it. `name`: as in `read_official`."""
     program, *arguments = VERSION.get(name, ("python3", "--version"))
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", program, image, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    done = engine.run(*command)
     number = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
     return f"{name} {number[0] if number else '?'}"
 

@@ -149,7 +149,7 @@ def copy_plugin_from_later_release(name: str, package: str) -> None:
         apt(*options, "update", "-qq")
         print(f"engine: {package} from Debian {PLUGIN_RELEASE} to {PLUGIN_FOLDER}", flush=True)
         command = ["apt-get", *options, "download", package]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+        done = engine.run(*command, cwd=folder)
         archives = list(folder.glob("*.deb"))
         if done.returncode != 0 or not archives:
             error = done.stderr.strip()[-200:]

@@ -18,6 +18,7 @@ NO_TRANSFORM, NEW_CODING = "no-transform is not compressed", "Brotli or Zstandar
 TWO_TRIES = "two tries with idle connections"
 SECOND = "a second container for a GET"
 QUERY_BYTES, PATH_BYTES = "a query byte for byte", "a path byte for byte"
+NO_LINKS = "no link leads out of a folder"
 BAD_END = "400 for a bad end of a chunked body"
 
 # Each duty, and the test that shows it.
@@ -40,6 +41,7 @@ DUTIES = {
     QUERY_BYTES: "test_a_query_arrives_byte_for_byte",
     PATH_BYTES: "test_a_path_arrives_byte_for_byte",
     BAD_END: "test_fields_after_a_body_are_dropped_or_refused",
+    NO_LINKS: "test_no_link_leads_out_of_a_folder",
     TWO_TRIES: "test_idle_connections_are_no_reason_to_ask_again",
     SECOND: "test_a_get_to_a_container_that_leaves_is_answered_by_another",
     "the application's own security headers": "test_the_security_headers_of_an_application_win",
@@ -74,6 +76,7 @@ LACKS = {
     ("apache", EXACT_LIMIT): Lack(
         "lets up to 64 kB more pass and then answers 500: no module limits a body that passes on"
     ),
+    ("caddy", NO_LINKS): Lack("follows links: a link among static files or media shows any file that it may read"),
     ("caddy", TWO_TRIES): Lack(_GO_TRIES),
     ("apache", SECOND): Lack("sends no request a second time, so a GET that the container did not answer is 502"),
     ("traefik", SECOND): Lack("sends a GET again only where an idle connection closed, so the others are 502"),

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from apps.runtime import serve
-from stack import ROOT, Problem, dotenv, images, own_app
+from stack import ROOT, Problem, acme, dotenv, images, own_app
 from stack.compose import Compose
 
 # Variables on make's command line that are no setting of a deployment. `make bench` reads the first ones.
@@ -31,7 +31,11 @@ FOR_MAKE = FOR_BENCH | {
     "YES",
     "CMD",
     "ID",
+    "TO",
 }
+
+# The profiles of services that `make up` starts by other settings, in its own order.
+OWN_PROFILES = {"acme", "assets", "processes"}
 
 
 class Settings(NamedTuple):
@@ -39,7 +43,8 @@ class Settings(NamedTuple):
 
     `choice`: the server. `proxies`: the proxies to run. `exclusive`: whether the user named them, so that others stop.
     `more`: the services to run beside the proxies and the app. `release`: APP_RELEASE. `has_assets`, `has_processes`:
-    whether an own application has static files for the proxies, and commands beside the web process.
+    whether an own application has static files for the proxies, and commands beside the web process. `has_acme`:
+    whether the service `acme` gets the certificate.
     """
 
     choice: serve.Choice
@@ -50,6 +55,7 @@ class Settings(NamedTuple):
     release: str = ""
     has_assets: bool = False
     has_processes: bool = False
+    has_acme: bool = False
 
     @property
     def parts(self) -> list[str]:
@@ -58,8 +64,10 @@ class Settings(NamedTuple):
 
     @property
     def by_acme(self) -> bool:
-        """Whether Caddy gets its certificate from a public authority."""
-        return "@" in self.compose.services.get("caddy", {}).get("environment", {}).get("CADDY_TLS", "")
+        """Whether the certificate comes from an ACME server."""
+        return self.has_acme or "@" in self.compose.services.get("caddy", {}).get("environment", {}).get(
+            "CADDY_TLS", ""
+        )
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -72,6 +80,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     check_addresses(settings)
     check_paths(settings)
     check_edge(settings)
+    check_sites(settings)
     check_limits(settings)
     # The base images that the engine has. With another one, `make up` would read the configuration again.
     compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base} | own)
@@ -80,15 +89,17 @@ def read(environ: Mapping[str, str]) -> Settings:
     check_ipv6(settings, compose)
     check_pids(choice, compose)
     proxies = read_proxies(settings, compose)
+    to_run = proxies or compose.default_proxies()
     return Settings(
         choice,
         compose,
-        proxies or compose.default_proxies(),
+        to_run,
         bool(proxies),
         read_more(settings, compose),
         settings.get("APP_RELEASE", ""),
         bool(own and settings.get("STATIC_DIR")),
         bool(settings.get("APP_PROCESSES")),
+        acme.check(settings, compose, to_run),
     )
 
 
@@ -156,6 +167,19 @@ def check_paths(settings: Mapping[str, str]) -> None:
     certs = settings.get("CERTS", "")
     if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
         raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
+
+
+def check_sites(settings: Mapping[str, str]) -> None:
+    """Refuses other applications that no name leads to, and a proxy that cannot lead to them."""
+    sites = settings.get("SITES", "").split()
+    for site in sites:
+        if not re.fullmatch(r"[A-Za-z0-9.-]+=[a-z0-9][a-z0-9_-]*", site):
+            raise Problem(f"SITES holds {site}, which is not host=project: give such pairs, separated by spaces")
+        if (name := site.partition("=")[0]) not in settings.get("DOMAIN", "").split():
+            raise Problem(f"SITES holds {name}, which is not in DOMAIN: add it there")
+    others = set(split_list(settings.get("PROXY", ""))) - {"nginx", "caddy"}
+    if sites and others:
+        raise Problem(f"SITES needs NGINX or Caddy: PROXY={','.join(sorted(others))} has one application")
 
 
 def check_edge(settings: Mapping[str, str]) -> None:
@@ -267,11 +291,11 @@ def read_more(settings: Mapping[str, str], compose: Compose) -> list[str]:
     """The services beside the stack's own: those whose profiles the user asks for, and those without a profile."""
     profiles = compose.profiles()
     names = set(split_list(settings.get("COMPOSE_PROFILES", "")))
-    allowed = {profile for service in profiles.values() for profile in service} - {"assets", "processes"} | {"*"}
+    allowed = {profile for service in profiles.values() for profile in service} - OWN_PROFILES | {"*"}
     for name in sorted(names - allowed):
         raise Problem(f"COMPOSE_PROFILES={name} is not a profile here: choose {', '.join(sorted(allowed))}")
     proxies = compose.proxies()
-    others = [name for name in compose.services if name not in {*proxies, "app", "certs", "assets", "processes"}]
+    others = [name for name in compose.services if name not in {*proxies, "app", "certs", *OWN_PROFILES}]
     more = [name for name in others if name not in profiles or names & {*profiles[name], "*"}]
     if "postgres" in more and not settings.get("POSTGRES_PASSWORD"):
         raise Problem("POSTGRES_PASSWORD is empty: give the database that COMPOSE_PROFILES asks for a password")

@@ -23,7 +23,7 @@ def make(name: str, image: str, ca_bundle: str | None) -> str:
     command = ["docker", "buildx", "build", "--load", "--quiet", "--target", name, "--tag", tag(name)]
     command += ["--secret", f"id=ca,src={ca_bundle}"] if ca_bundle else []
     command += ["--file", "images/Dockerfile", "requirements"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    done = engine.run(*command, cwd=ROOT)
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if "ERROR" in line or line.startswith("E:")]
         error = " ".join(errors)[:500] or done.stderr[-500:]
@@ -48,7 +48,7 @@ def make_debian() -> None:
         archive = f"{folder}/debian.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--keyring={apt.KEYRING}"]
         command += ['--aptopt=Acquire::Check-Valid-Until "false"', RELEASE, archive, *mirror]
-        done = subprocess.run(command, umask=0o022, capture_output=True, text=True, errors="replace", check=False)
+        done = engine.run(*command, umask=0o022)
         if done.returncode != 0:
             raise Problem(f"mmdebstrap could not make a Debian {RELEASE}: {' '.join(done.stderr.split())[-500:]}")
         subprocess.run(["docker", "import", archive, BASE], check=True, stdout=subprocess.DEVNULL)

@@ -97,7 +97,7 @@ def read_aliases(compose: Compose, container: str) -> list[str]:
 
 def run_docker(*words: str) -> None:
     """Runs a docker command in a session of its own, which Ctrl-C does not reach; `Problem` where it fails."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False, start_new_session=True)
+    done = engine.run("docker", *words, start_new_session=True)
     if done.returncode != 0:
         raise Problem(f"docker {words[0]} failed: {' '.join(done.stderr.split())}")
 

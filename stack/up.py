@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from apps.runtime import serve
-from stack import Problem, engine, images, own_app, progress, settings
+from stack import Problem, engine, export, images, own_app, progress, settings
 from stack.build import build, remove_images
 from stack.certificates import reload_proxies
 from stack.compose import Compose
@@ -34,7 +34,7 @@ def up(plan: settings.Settings) -> None:
         )
     proxies = choose_proxies(plan)
     check_ports(compose, proxies)
-    parts = [*proxies, *plan.more]
+    parts = [*proxies, *plan.more, *(["acme"] if plan.has_acme else [])]
     stack = RunningStack(compose.with_settings(images.ensure(parts)))
     with restore_images_on_failure(stack.compose, parts), stack.undo_on_failure(keep_new_volumes=plan.by_acme):
         build(stack.compose, parts)
@@ -53,10 +53,15 @@ def up(plan: settings.Settings) -> None:
         with progress.step(f"up: waiting for an answer through {join(running)}"), ThreadPoolExecutor() as pool:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
             stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else None)
+        start_acme(stack, plan)
+    export.record()
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
     choice = describe_choice(stack.compose, plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))
-    if stack.read_authority():
+    if plan.by_acme:
+        service = "acme" if plan.has_acme else "caddy"
+        print(f"  The certificate comes from an ACME server: `docker compose logs {service}` says when.")
+    elif stack.read_authority():
         print("  The certificate is from this stack's own authority: `make trust` says how to trust it.")
 
 
@@ -157,6 +162,14 @@ def start_processes(stack: RunningStack, plan: settings.Settings) -> None:
             wait_for_containers(stack.compose, stack.compose.containers("processes", include_stopped=True))
     elif stack.compose.containers("processes", include_stopped=True):
         stack.compose.run("rm", "--stop", "--force", "processes")
+
+
+def start_acme(stack: RunningStack, plan: settings.Settings) -> None:
+    """Starts the ACME client, after the proxies, which pass the server's question on; removes it without ACME_EMAIL."""
+    if plan.has_acme:
+        stack.start("acme")
+    elif stack.compose.containers("acme", include_stopped=True):
+        stack.compose.run("rm", "--stop", "--force", "acme")
 
 
 def make_certificates(stack: RunningStack, *beside: str) -> None:

@@ -41,6 +41,12 @@ open(f"/data/{sys.argv[1]}.started", "a").write("x")
 while True:
     time.sleep(0.1)
 """
+KILL_FIRST = """
+import os, pathlib
+for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    if path.read_bytes().endswith(b"worker.py\\0first\\0"):
+        os.kill(int(path.parent.name), 9)
+"""
 FILES = {
     "shop/__init__.py": "VERSION = 1\n",
     "shop/main.py": MAIN,
@@ -178,7 +184,7 @@ def test_processes_beside_the_web_process_stop_gracefully(shop: Shop) -> None:
     shop.up(PROXY="nginx", STATIC_DIR="", APP_BUILD="")
     assert wait_until(lambda: shop.read_data("first.started") and shop.read_data("second.started"))
     container = shop.checkout.container("processes")
-    exec_in(container, "pkill", "-KILL", "-f", "worker.py first", check=False)
+    exec_in(container, "python3", "-c", KILL_FIRST)
     assert wait_until(lambda: shop.read_data("second.stopped") == "x"), "the other command is stopped where one ends"
     assert wait_until(lambda: shop.read_data("first.started") == "xx"), "all of them start again"
     assert inspect(container)["RestartCount"] == 1

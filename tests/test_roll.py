@@ -21,7 +21,7 @@ from stack import ROOT, swap
 from stack.waiting import wait_until
 from tests.support.deployment import Deployment, deployed
 from tests.support.engine import inspect, read_logs
-from tests.test_life import Load
+from tests.support.load import Load
 
 pytestmark = pytest.mark.full
 SEED = 11

@@ -8,7 +8,8 @@ COMMANDS = {
     "streams": "tools.streams:main",
     "docs": "tools.docs:write",
     "lock": "tools.lock:main",
+    "outdated": "tools.outdated:main",
     "venv": "tools.venv:make",
 }
 
-run_command("tools", COMMANDS, without_engine={"docs", "lock", "venv"})
+run_command("tools", COMMANDS, without_engine={"docs", "lock", "outdated", "venv"})

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import log_request_id
 
+ARTICLES = {"asgi": "an", "wsgi": "a"}
 PROJECT = "/app"  # the folder of an own app in its image
 
 
@@ -128,7 +129,7 @@ def check() -> str:
     if not (seen or stated):
         raise LoadError(f"APP={os.environ['APP']}: nothing tells whether {app!r} is asgi or wsgi: give INTERFACE")
     if seen and stated and seen != stated:
-        raise LoadError(f"APP={os.environ['APP']} is an {seen} application: leave INTERFACE={stated} out")
+        raise LoadError(f"APP={os.environ['APP']} is {ARTICLES[seen]} {seen} application: leave INTERFACE={stated} out")
     return stated or seen
 
 

@@ -24,7 +24,7 @@ from platform import python_version
 from typing import Literal
 from urllib.parse import quote
 
-from . import container
+from . import container, load
 
 HERE = Path(__file__).resolve().parent
 SERVERS, DEMONSTRATIONS = HERE.parent / "servers", HERE.parent
@@ -270,10 +270,8 @@ def choose_in_container() -> Choice:
     interface = find_interface(os.environ)
     if interface not in servers()[choice.SERVER]:
         able = ", ".join(server for server, interfaces in servers().items() if interface in interfaces)
-        raise SettingsError(
-            f"APP={choice.APP} is an {interface} application, which SERVER={choice.SERVER} does not serve"
-            f"{f': choose {able}' if able else ''}"
-        )
+        kind = f"{load.ARTICLES[interface]} {interface} application"
+        raise SettingsError(f"APP={choice.APP} is {kind}, which SERVER={choice.SERVER} does not serve: choose {able}")
     return choose({**os.environ, "INTERFACE": interface})
 
 

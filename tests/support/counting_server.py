@@ -10,6 +10,8 @@ The first part of the path names the fault, and the rest makes the path unique:
     /hold       answers after 300 ms and keeps the connection
     /leave      closes the listening socket, then the connection, without an answer; a server that `stays` answers 200
 
+Every reply may be kept by a cache.
+
 Port 8001 answers every request with the counts: a JSON object of paths. A request there makes a server listen again
 that has left. Standard library only.
 """
@@ -54,7 +56,8 @@ def read_body(stream: BinaryIO, headers: dict[str, str]) -> None:
 def write_reply(connection: socket.socket, method: str, status: str, body: bytes, keep: bool) -> None:
     """Sends a complete reply."""
     head = (
-        f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n"
+        f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n"
+        "Cache-Control: public, max-age=60\r\n\r\n"
     )
     connection.sendall(head.encode() + (b"" if method == "HEAD" else body))
 

@@ -170,9 +170,13 @@ class StackUnderTest(RunningStack, Clients):
         self.serving = None if settings else choice
 
     @contextmanager
-    def variant(self, proxy: str, **settings: str) -> Iterator[str]:
-        """Starts one more container of a proxy, with other settings, beside the first; yields its address."""
+    def variant(self, proxy: str, volumes: Sequence[str] = (), **settings: str) -> Iterator[str]:
+        """Starts one more container of a proxy, with other settings, beside the first; yields its address.
+
+        `volumes`: further mounts as `docker compose run` takes them, which replace those of the same folder.
+        """
         words = [word for pair in settings.items() for word in ("--env", "=".join(pair))]
+        words += [word for volume in volumes for word in ("--volume", volume)]
         container = self.compose.run("run", "--detach", "--no-deps", *words, proxy).split()[-1]
         try:
             address = self.compose.address(container, "edge")

@@ -140,6 +140,24 @@ REFUSED = [
 FORMS = READ + URLS + REFUSED
 
 
+def move(path: str, area: str) -> str:
+    """A spelling of a path below /admin as the same spelling below another area, such as `back.office/desk`."""
+    codes = "".join(f"%{ord(letter):02x}" for letter in area)
+    spelled = {
+        "%61%64%6d%69%6e": codes,
+        "%61dmin": codes[:3] + area[1:],
+        "%2561dmin": "%25" + codes[1:3] + area[1:],
+        "%25%36%31dmin": f"%25%3{codes[1]}%3{codes[2]}{area[1:]}",
+        "admin": area,
+        "Admin": area.capitalize(),
+        "ADMIN": area.upper(),
+    }
+    for old, new in spelled.items():
+        if old in path:
+            return path.replace(old, new)
+    return path
+
+
 def make_target(form: str, path: str) -> str:
     """The path in that form."""
     return form.replace("{path}", path).replace("{bare}", path[1:])

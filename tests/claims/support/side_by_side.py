@@ -1,6 +1,6 @@
 """What the tests of one proxy each share: containers and measurements of every proxy, started side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -17,10 +17,14 @@ def list_proxies(request: pytest.FixtureRequest) -> list[str]:
 
 
 @contextmanager
-def run_variants(stack: StackUnderTest, proxies: list[str], **settings: str) -> Iterator[dict[str, Future[str]]]:
-    """By proxy: the address of one more container of it, with other settings.
+def run_variants(
+    stack: StackUnderTest, proxies: Sequence[str], volumes: Sequence[str] = (), **settings: str
+) -> Iterator[dict[str, Future[str]]]:
+    """By proxy: the address of one more container of it, with other settings and further mounts.
 
     A test that asks for an address waits for its own container only.
     """
     with ExitStack() as containers, ThreadPoolExecutor(len(proxies)) as pool:
-        yield {proxy: pool.submit(containers.enter_context, stack.variant(proxy, **settings)) for proxy in proxies}
+        yield {
+            proxy: pool.submit(containers.enter_context, stack.variant(proxy, volumes, **settings)) for proxy in proxies
+        }
