@@ -14,7 +14,7 @@ from tests.support.stack import DEFAULT_PROXIES
 
 pytestmark = pytest.mark.guests
 ROWS = 50_000
-PART = 500
+PART = 100
 EXPORT = "/garden/plants.csv?_stream=on"
 
 
