@@ -43,6 +43,10 @@ run: ## Run a command in the application's image and environment: make run CMD="
 logs: ## Follow the logs of all parts (Ctrl-C ends this); ID=…: the lines of one request
 	@$(STACK) logs
 
+.PHONY: export
+export: ## Write the running choice as a folder that needs Docker only: make export TO=../shop/deploy
+	@$(STACK) export
+
 .PHONY: trust
 trust: ## Write the local authority's certificate to ca.pem, and say how to trust it
 	@$(STACK) trust

@@ -1,6 +1,9 @@
 """An application of somebody's, run as its users would: a copy of its project, and `make up APP_DIR=…`."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -86,3 +89,20 @@ def running(name: str, folder: Path, **settings: str) -> Iterator[Guest]:
     finally:
         guest.close_sessions()
         guest.destroy()
+
+
+class ClientTools:
+    """Programs of PyPI that ask a guest, such as twine, in an environment of their own."""
+
+    def __init__(self, folder: Path, *requirements: str) -> None:
+        self.programs = folder / "bin"
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(self.programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *requirements], check=True)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Runs a program. (!) It gets no variable of this process: one may name other authorities than the stack's."""
+        environment = {"PATH": f"{self.programs}:{os.environ['PATH']}", "HOME": "/nonexistent", "NO_COLOR": "1"}
+        return subprocess.run(
+            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
