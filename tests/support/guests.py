@@ -29,6 +29,8 @@ class Guest(Checkout, Clients):
     `source` is the copy that runs: a test changes it to make a new version. Its app.env, if any, is APP_ENV_FILE.
     """
 
+    SECONDS = 500  # a first build compiles the packages of a project
+
     def __init__(self, name: str, folder: Path, **settings: str) -> None:
         Checkout.__init__(self, folder / "stack")
         Clients.__init__(self, self.folder / "ca.pem")
