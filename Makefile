@@ -60,6 +60,11 @@ test: $(BIN)/ready ## Run every test, on containers of their own (FAST=1: the te
 	@$(STACK) build
 	@$(BIN)/python -m pytest -n auto $(if $(FAST),--fast) $(PYTEST_ARGS)
 
+.PHONY: test-guests
+test-guests: $(BIN)/ready ## Run applications of other people's (Radicale, Wagtail …) as their users do (PYTEST_ARGS="-k radicale")
+	@$(STACK) build
+	@$(BIN)/python -m pytest -m guests --timeout 600 $(PYTEST_ARGS)
+
 .PHONY: claims
 claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
 	@$(TOOLS) claims

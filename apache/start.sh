@@ -39,7 +39,8 @@ if [ -n "${TRUSTED_PROXIES:-}" ]; then
     FROM_BALANCER="${FROM_BALANCER:+$FROM_BALANCER || }%{CONN_REMOTE_ADDR} -ipmatch '$range'"
   done
   # shellcheck disable=SC2090
-  export FROM_BALANCER
+  IS_BALANCER=$(echo "$FROM_BALANCER" | sed 's/CONN_REMOTE/REMOTE/g')
+  export FROM_BALANCER IS_BALANCER
   set -- -DBALANCED "$@"
 fi
 

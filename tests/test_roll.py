@@ -21,7 +21,7 @@ from stack import ROOT, swap
 from stack.waiting import wait_until
 from tests.support.deployment import Deployment, deployed
 from tests.support.engine import inspect, read_logs
-from tests.test_life import Load
+from tests.support.load import Load
 
 pytestmark = pytest.mark.full
 KILLS = 4
@@ -75,7 +75,7 @@ def test_a_roll_under_load_loses_no_get(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("file", "release", "message"),
     [
-        ("unhealthy", "", "rolled back: the app was not ready within 3 s (no message): its log is above"),
+        ("unhealthy", "", "rolled back: the app was not ready within 3 s (no index): its log is above"),
         ("crashes", "", "rolled back: the app does not stay up: its log is above"),
         ("fails", "sh -c 'echo no table; exit 4'", "APP_RELEASE failed (see above): the app was not changed"),
     ],
@@ -88,7 +88,7 @@ def test_the_old_version_goes_on_where_the_new_one_fails(
     with Load(deployment, "nginx", "GET") as load:
         done = deployment.run("./roll", START_TIMEOUT="3" if file == "unhealthy" else "20", APP_RELEASE=release)
     assert done.returncode == 1 and f"roll: {message}" in done.stderr, done.stderr
-    evidence = {"unhealthy": "Uvicorn running", "crashes": "no module shop", "fails": "no table"}[file]
+    evidence = {"unhealthy": "no index", "crashes": "no module shop", "fails": "no table"}[file]
     assert evidence in done.stderr
     assert load.answers["200"] > 20 and set(load.answers) == {"200"}
     assert deployment.apps() == running and deployment.read_tag() == before != broken

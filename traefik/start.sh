@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the settings, writes the published port and the balancers into the static configuration, and becomes Traefik. Traefik has no command
-# that checks a configuration: `start.sh --check` starts Traefik, asks for its health, and ends.
+# Checks the settings, writes the published port, the balancers and a time into the static configuration, and becomes Traefik.
+# Traefik has no command that checks a configuration: `start.sh --check` starts Traefik, asks for its health, and ends.
 set -eu
 for name in $DOMAIN; do
   case $name in *[!A-Za-z0-9.-]*) echo "traefik: DOMAIN holds '$name': give host names, separated by spaces" >&2; exit 1 ;; esac
@@ -31,7 +31,9 @@ done
 case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "traefik: BODY_LIMIT=$BODY_LIMIT is not a number of MiB from 1 to 999" >&2; exit 1 ;; esac
 # Bodies that a killed process left behind (snippets/buffering.yaml).
 find /tmp -type f -mmin +60 -exec rm -f {} +
-sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
+seconds=$((BODY_LIMIT * 6))
+[ "$seconds" -ge 60 ] || seconds=60
+sed "s/: HTTPS_PORT/: $HTTPS_PORT/; s/: REQUEST_SECONDS/: ${seconds}s/; s|TRUSTED_PROXIES|${balancers:-}|" /etc/traefik/traefik.yaml > /run/traefik/traefik.yaml
 if [ $# -eq 0 ]; then watch-certificates.sh HUP & fi
 [ "${1:-}" = --check ] || exec traefik --configFile=/run/traefik/traefik.yaml "$@"
 
