@@ -43,6 +43,10 @@ run: ## Run a command in the application's image and environment: make run CMD="
 logs: ## Follow the logs of all parts (Ctrl-C ends this); ID=…: the lines of one request
 	@$(STACK) logs
 
+.PHONY: export
+export: ## Write the running choice as a folder that needs Docker only: make export TO=../shop/deploy
+	@$(STACK) export
+
 .PHONY: trust
 trust: ## Write the local authority's certificate to ca.pem, and say how to trust it
 	@$(STACK) trust
@@ -55,6 +59,11 @@ images: ## Choose the base images again: the official ones, or stand-ins
 test: $(BIN)/ready ## Run every test, on containers of their own (FAST=1: the tests that one change needs; PYTEST_ARGS=…)
 	@$(STACK) build
 	@$(BIN)/python -m pytest -n auto $(if $(FAST),--fast) $(PYTEST_ARGS)
+
+.PHONY: test-guests
+test-guests: $(BIN)/ready ## Run applications of other people's (Radicale, Wagtail …) as their users do (PYTEST_ARGS="-k radicale")
+	@$(STACK) build
+	@$(BIN)/python -m pytest -m guests --timeout 600 $(PYTEST_ARGS)
 
 .PHONY: claims
 claims: $(BIN)/ready ## Measure the talk's claims, and write docs/claims.md (ONLY=C20,C21: some; PINS=gunicorn==23.0.0: C18 on another release)
@@ -91,7 +100,7 @@ lint: $(BIN)/ready ## Check the code, scripts and configuration files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh deploy/* .ci/run
+	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh $(filter-out %.py,$(wildcard deploy/*)) .ci/run
 	$(BIN)/hadolint */Dockerfile loadtests/generator/Dockerfile tests/claims/probe/Dockerfile
 	$(BIN)/yamllint --strict .
 	@$(TOOLS) lint

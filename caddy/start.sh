@@ -26,6 +26,11 @@ for name in ADMIN_PATH CACHE_PATH STATIC_PATH MEDIA_PATH LOGIN_PATH; do
   taken="$taken ${path%/}/"
 done
 case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "caddy: BODY_LIMIT=$BODY_LIMIT is not a number of MiB from 1 to 999" >&2; exit 1 ;; esac
+# Other applications behind this proxy: docs/several-applications.md.
+for site in ${SITES:-}; do
+  printf '%s' "$site" | grep -Eqx '[A-Za-z0-9.-]+=[a-z0-9][a-z0-9_-]*' || { echo "caddy: SITES holds '$site': give host=project, separated by spaces" >&2; exit 1; }
+  case " $DOMAIN " in *" ${site%%=*} "*) ;; *) echo "caddy: SITES holds ${site%%=*}, which is not in DOMAIN" >&2; exit 1 ;; esac
+done
 
 # Which path leads to which snippet: the Caddyfile imports this file.
 {
@@ -33,6 +38,13 @@ case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "caddy: BOD
   [ -z "$ADMIN_PATH" ] || echo "import admin ${ADMIN_PATH%/} $ADMIN_PATH*"
   [ -z "$STATIC_PATH" ] || echo "import static $STATIC_PATH*"
   [ -z "$MEDIA_PATH" ] || echo "import media $MEDIA_PATH*"
+  [ -z "${SITES:-}" ] || {
+    # (!) By default the case of the letters counts here, and Blog.example would lead to another application.
+    echo "map {host} {app_host} {"
+    for site in $SITES; do echo "~(?i)^$(echo "${site%%=*}" | sed 's/\./\\./g')\$ ${site#*=}-app"; done
+    echo "default $APP_HOST"
+    echo "}"
+  }
 } > /run/caddy/paths.caddy
 # Seconds for a request: snippets/global/timeouts.caddy.
 seconds=$((BODY_LIMIT * 6))
@@ -46,5 +58,7 @@ echo "read_body ${seconds}s" > /run/caddy/read-body.caddy
     [ ! -s /etc/acme-ca.pem ] || echo "ca_root /etc/acme-ca.pem" ;;
   esac
 } > /run/caddy/acme.caddy
+# The name of the containers: that of the one application, or of the host's (SITES).
+if [ -n "${SITES:-}" ]; then echo "name {app_host}"; else echo "name $APP_HOST"; fi > /run/caddy/app-name.caddy
 if [ "${1:-}" = run ]; then watch-certificates.sh USR1 & fi
 exec /usr/local/bin/caddy "$@"

@@ -27,13 +27,30 @@ for name in ADMIN_PATH CACHE_PATH STATIC_PATH MEDIA_PATH LOGIN_PATH; do
   taken="$taken ${path%/}/"
 done
 case $BODY_LIMIT in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) echo "nginx: BODY_LIMIT=$BODY_LIMIT is not a number of MiB from 1 to 999" >&2; exit 1 ;; esac
+# Other applications behind this proxy: docs/several-applications.md.
+for site in ${SITES:-}; do
+  printf '%s' "$site" | grep -Eqx '[A-Za-z0-9.-]+=[a-z0-9][a-z0-9_-]*' || { echo "nginx: SITES holds '$site': give host=project, separated by spaces" >&2; exit 1; }
+  case " $DOMAIN " in *" ${site%%=*} "*) ;; *) echo "nginx: SITES holds ${site%%=*}, which is not in DOMAIN" >&2; exit 1 ;; esac
+done
 
 # The port as a client writes it: empty where it is the default port.
 port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
 echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
-echo "'~app\$|^([^ ]+ : [^ ]+( : |\$))+\$' $APP_HOST:8000;" > /run/nginx/app-by-name.conf
+echo "'~app\$|^([^ ]+ : [^ ]+( : |\$))+\$' \$app_host:8000;" > /run/nginx/app-by-name.conf
+# Which application gets a request: the name of its containers ($app_host), and of its upstream ($app), by the host. The upstream
+# of another application is that of snippets/upstream.conf with another name.
+{
+  echo "map \$host \$app_host { default $APP_HOST; $(for site in ${SITES:-}; do echo "${site%%=*} ${site#*=}-app;"; done) }"
+  echo "map \$host \$app { default app; $(for site in ${SITES:-}; do echo "${site%%=*} ${site#*=}-app;"; done) }"
+  for project in $(for site in ${SITES:-}; do echo "${site#*=}"; done | sort -u); do
+    sed -n '/^upstream app {/,/^}/p' /etc/nginx/snippets/upstream.conf | sed \
+      "s/^upstream app/upstream $project-app/; s/zone app/zone $project-app/; s/include .*/server $project-app:8000 resolve max_fails=0;/"
+  done
+} > /run/nginx/sites.conf
+# A variable in proxy_pass costs NGINX a search for the upstream with each request.
+if [ -n "${SITES:-}" ]; then echo "proxy_pass http://\$app;"; else echo "proxy_pass http://app;"; fi > /run/nginx/pass.conf
 cat > /run/nginx/site.conf <<EOF
 server_name $DOMAIN;
 set \$https_authority "\$host$port";
@@ -61,10 +78,12 @@ echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/lo
 # Who may name the client: snippets/forwarded-headers.conf.
 {
   for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
-  echo "geo \$realip_remote_addr \$balanced {"
-  echo 'default "";'
-  for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
-  echo '}'
+  for map in "\$realip_remote_addr \$balanced" "\$remote_addr \$asked_by_balancer"; do
+    echo "geo $map {"
+    echo 'default "";'
+    for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done
+    echo '}'
+  done
 } > /run/nginx/trusted-proxies.conf
 # Who answers an ACME server's question: snippets/tls.conf.
 case ${ACME_HOST:-} in

@@ -9,6 +9,7 @@ COMMANDS = {
     "destroy": "stack.commands:destroy",
     "ps": "stack.commands:ps",
     "run": "stack.commands:run",
+    "export": "stack.export:main",
     "logs": "stack.commands:logs",
     "trust": "stack.commands:trust",
     "images": "stack.commands:choose_images",

@@ -29,7 +29,7 @@ def build(compose: Compose, parts: Iterable[str] | None = None) -> None:
     """
     open_mounted_files()
     if own_app.is_chosen(compose):
-        own_app.build_runtime(compose)
+        own_app.prepare_build(compose)
     names = ["app", "certs", *(compose.proxies() if parts is None else parts)]
     services = [name for name in names if "build" in compose.services[name]]  # a user's service may have none
     fingerprints = compute_fingerprints(compose, services)

@@ -1,15 +1,16 @@
 """Lets the proxies that run take a renewed certificate. Each reads the files once, and again on its signal."""
 
-import socket
 import ssl
 
 from stack import Problem, engine
 from stack.compose import Compose
+from stack.one_request import read_certificate
 from stack.ports import Port, list_sites
-from stack.readiness import read_file_of_certs, site_name
+from stack.readiness import ask_there, read_file_of_certs, site_name
 from stack.waiting import wait_until
 
 RELOAD_SECONDS = 10
+END = "-----END CERTIFICATE-----"
 FILE = "/certs/fullchain.pem"
 
 
@@ -21,8 +22,8 @@ def reload_proxies(compose: Compose) -> list[str]:
     pem = read_file_of_certs(compose, "fullchain.pem")
     if not pem:
         return []
-    end = "-----END CERTIFICATE-----"
-    certificate = ssl.PEM_cert_to_DER_cert(pem[: pem.index(end) + len(end)])
+    own = ssl.PEM_cert_to_DER_cert(pem[: pem.index(END) + len(END)])  # its authority's may follow
+    certificate = ssl.DER_cert_to_PEM_cert(own).strip()  # with the line ends of `read_served`
     reloaded = []
     for port in list_sites(compose):
         service = compose.services[port.service]
@@ -30,7 +31,7 @@ def reload_proxies(compose: Compose) -> list[str]:
             continue
         if not service["environment"].get("CADDY_TLS", FILE).startswith(FILE):
             continue  # Caddy has a certificate of its own
-        if read_served(compose, port) in (b"", certificate):
+        if read_served(compose, port) in ("", certificate):
             continue
         engine.output(
             "docker", "kill", "--signal", service["labels"]["stack.reload"], *compose.containers(port.service)
@@ -43,13 +44,10 @@ def reload_proxies(compose: Compose) -> list[str]:
     return reloaded
 
 
-def read_served(compose: Compose, port: Port) -> bytes:
-    """The certificate (DER) that a proxy serves for the site's first name; empty where none answers."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # an expired certificate has to be read, too
-    try:
-        with socket.create_connection((port.reached_at, port.number), timeout=5) as plain:
-            with context.wrap_socket(plain, server_hostname=site_name(compose)) as connection:
-                return connection.getpeercert(binary_form=True) or b""
-    except OSError:
-        return b""
+def read_served(compose: Compose, port: Port) -> str:
+    """The certificate (PEM) that a proxy serves for the site's first name; empty where none answers."""
+    name = site_name(compose)
+    if engine.is_local():
+        return read_certificate(port.reached_at, port.number, name).strip()
+    answer = ask_there(compose, next(iter(compose.containers(port.service)), ""), name)
+    return answer if answer.endswith(END) else ""

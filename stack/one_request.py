@@ -1,6 +1,7 @@
-"""Asks a proxy for one page over TLS: on this host, or inside a container of an engine that is elsewhere.
+"""Asks a proxy for one page or for its certificate: on this host, or inside a container of an engine that is elsewhere.
 
-In a container this file runs by itself, so it imports nothing of the stack: `python3 - HOST PORT NAME PATH AUTHORITY`.
+In a container this file runs by itself, so it imports nothing of the stack. `python3 - HOST PORT NAME PATH AUTHORITY`
+prints the status of the page, and `python3 - HOST PORT NAME` the certificate.
 """
 
 import http.client
@@ -34,5 +35,18 @@ def request_status(host: str, port: int, name: str, path: str, authority: str) -
         connection.close()
 
 
+def read_certificate(host: str, port: int, name: str) -> str:
+    """The certificate (PEM) that a server has for a name, whoever signed it; empty where nobody answers."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # an expired certificate has to be read, too
+    try:
+        with socket.create_connection((host, port), timeout=5) as plain:
+            with context.wrap_socket(plain, server_hostname=name) as connection:
+                return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+    except OSError:
+        return ""
+
+
 if __name__ == "__main__":
-    print(request_status(sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]))
+    ask = request_status if len(sys.argv) > 4 else read_certificate
+    print(ask(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

@@ -4,10 +4,11 @@
 """
 
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from apps.runtime import serve
+from apps.runtime import dependencies, serve
 from stack import ROOT, Problem, engine, progress
 from stack.compose import LABEL, Compose
 
@@ -15,6 +16,7 @@ from stack.compose import LABEL, Compose
 PATHS = ("ADMIN_PATH", "CACHE_PATH", "LOGIN_PATH", "STATIC_PATH", "MEDIA_PATH")
 FOLDERS = ("STATIC_DIR", "MEDIA_DIR", "APP_DATA")
 TARGET = "own"
+EXPORTED = ".exported"  # marks a folder that `make export` has written, and lists its files
 # The variables of compose.yaml that `read` computes, and nobody sets.
 COMPUTED = (
     *(
@@ -53,7 +55,7 @@ def read(settings: Mapping[str, str], project: str) -> dict[str, str]:
         "STATIC_FILES": "static",
         "HEALTH_PATH": settings.get("HEALTH_PATH", ""),
         "APP_CONTEXT": str(context),
-        "APP_DOCKERFILE": str(ROOT / "apps/Dockerfile"),
+        "APP_DOCKERFILE": str(find_dockerfile(settings.get("IMAGES") or project)),
         "APP_TARGET": TARGET,
         "APP_SERVER": server,
         "APP_BUILD_ENV": str(environment) if environment.is_file() else "/dev/null",
@@ -80,8 +82,32 @@ def is_chosen(compose: Compose) -> bool:
     return compose.environment.get("APP_TARGET") == TARGET
 
 
-def build_runtime(compose: Compose) -> None:
+def find_dockerfile(image_project: str) -> Path:
+    """Where a copy of apps/Dockerfile is, beside which BuildKit finds what the context leaves out."""
+    return ROOT / f".cache/own/{image_project}/Dockerfile"
+
+
+def list_ignored(context: Path, deployment: str = "", kept: Iterable[str] = ()) -> str:
+    """The lines of a .dockerignore: the project's own, what no image needs, and what an export has written.
+
+    (!) Without them, each build sends the project's .git and .venv to the builder. `deployment`: the folder of an
+    export that builds the image. `kept`: what the build needs of it.
+    """
+    file = context / ".dockerignore"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    lines += [f"**/{name}" for name in sorted(dependencies.LEFT_OUT)]
+    marks = [*context.glob(f"*/{EXPORTED}"), *context.glob(f"*/*/{EXPORTED}")]
+    exports = {mark.parent.relative_to(context).as_posix() for mark in marks} | ({deployment} - {""})
+    lines += [f"{folder}/*" for folder in sorted(exports)]
+    return "\n".join([*lines, *(f"!{deployment}/{name}" for name in kept)]) + "\n"
+
+
+def prepare_build(compose: Compose) -> None:
     """Builds what the stack brings into an own application's image. The context of that image is the user's folder."""
+    dockerfile = Path(compose.environment["APP_DOCKERFILE"])
+    dockerfile.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "apps/Dockerfile", dockerfile)
+    dockerfile.with_name("Dockerfile.dockerignore").write_text(list_ignored(Path(compose.environment["APP_CONTEXT"])))
     command = ["docker", "build", "--quiet", "--target", "runtime", "--file", "apps/Dockerfile"]
     command += ["--label", f"{LABEL}.project={compose.image_project}", "--tag", compose.environment["RUNTIME"], "."]
     done = engine.run(*command, cwd=ROOT, env={**compose.environment, "DOCKER_BUILDKIT": "1"})

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from stack import Problem, acme, dotenv, engine, one_request, progress
+from stack import Problem, dotenv, engine, one_request, progress
 from stack.compose import LABEL, Compose
 from stack.one_request import request_status
 from stack.ports import HTTPS, Port, list_sites
@@ -50,6 +50,12 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
             )
 
 
+def passes_check(compose: Compose, container: str) -> bool:
+    """Whether a container's health check passes now."""
+    command = list_check(json.loads(compose.inspect(container, "{{json .Config}}")))
+    return engine.run("docker", "exec", container, *command).returncode == 0
+
+
 def list_check(config: dict[str, Any]) -> list[str]:
     """The command of a container's health check; empty where it has none, as a service of the user's may."""
     kind, *words = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
@@ -67,7 +73,6 @@ def wait_for_proxies(
     health_path = compose.services["app"]["environment"]["HEALTH_PATH"]
     path = health_path or "/"
     name = site_name(compose)
-    authority += acme.read_authority(dotenv.overlay(compose.environment))
     is_local = engine.is_local()
     given_up = threading.Event()
 
@@ -78,7 +83,7 @@ def wait_for_proxies(
             if is_local:
                 status = request_status(port.reached_at, port.number, name, path, authority)
             else:
-                status = request_status_there(compose, container, name, path, authority)
+                status = ask_there(compose, container, name, path, authority)
             return "" if is_healthy(status, health_path) else status
 
         fault = wait_without_fault(compose, container, port.service, find_fault, seconds, given_up)
@@ -99,11 +104,20 @@ def is_healthy(status: str, health_path: str) -> bool:
     return status == "200" if health_path else status.isdigit() and int(status) < 500
 
 
-def request_status_there(compose: Compose, proxy: str, name: str, path: str, authority: str) -> str:
-    """As `request_status`, but asked by an app container: the ports of an engine elsewhere may not be open to us."""
+def ask_there(compose: Compose, proxy: str, *words: str) -> str:
+    """What one_request.py says in an app container: the ports of an engine elsewhere may not be open to us."""
     app = next(iter(compose.containers("app")), "")
-    words = [compose.address(proxy, "backend"), str(HTTPS), name, path, authority]
-    command = ["docker", "exec", "--interactive", app, "python3", "-", *words]
+    command = [
+        "docker",
+        "exec",
+        "--interactive",
+        app,
+        "python3",
+        "-",
+        compose.address(proxy, "backend"),
+        str(HTTPS),
+        *words,
+    ]
     script = Path(one_request.__file__).read_text()
     done = engine.run(*command, input=script)
     return done.stdout.strip() or done.stderr.strip()
@@ -124,13 +138,13 @@ def wait_without_fault(
     """
     template = "{{.State.Restarting}} {{.RestartCount}} {{.State.Status}} {{.State.Pid}}"
     before = compose.inspect(container, template).split()[1:2]  # a restart of last week says nothing
-    workers = LostWorkers(container)
+    workers = LostWorkers(container) if name == "the app" else None
 
     def has_ended() -> bool:
         is_restarting, *rest = compose.inspect(container, template).split() or [""]
         count, status, first = rest[:1], rest[1:2], rest[2:]
         has_restarted = is_restarting == "true" or (bool(count) and count != before)
-        return has_restarted or status == ["exited"] or workers.count(first)
+        return has_restarted or status == ["exited"] or bool(workers and workers.count(first))
 
     faults = []
 
@@ -159,7 +173,8 @@ def find_reason(compose: Compose, container: str) -> str:
 class LostWorkers:
     """Counts the processes of a container that end before the container is ready.
 
-    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on.
+    uvicorn starts a worker again and again whose application fails at its import. The container itself goes on. This is
+    for the app only: a database's start script ends many processes before the database listens.
     """
 
     MOST = 6
@@ -175,11 +190,15 @@ class LostWorkers:
         return len(self.seen - running) > self.MOST
 
     def list_below(self, first: list[str]) -> set[str]:
-        """The container's first process and those below it. The commands of health checks are not below it."""
-        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid")
+        """The container's first process and those below it. The commands of health checks are not below it.
+
+        A proxy's watch-certificates.sh starts and ends commands all the time: it does not count.
+        """
+        top = engine.output("docker", "top", self.container, "-eo", "pid,ppid,comm")
         if not top:
             return set()
-        parents = dict(line.split()[:2] for line in top.splitlines()[1:])
+        lines = [line.split() for line in top.splitlines()[1:]]
+        parents = {pid: parent for pid, parent, name, *_ in lines if not name.startswith("watch-cert")}
         below = {*first}
         while more := {pid for pid, parent in parents.items() if parent in below} - below:
             below |= more

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from stack import Problem, engine, progress
+from stack import Problem, acme, dotenv, engine, progress
 from stack.build import build, remove_images
 from stack.compose import Compose
 from stack.readiness import read_authority, wait_for_containers, wait_for_proxies
@@ -77,7 +77,8 @@ class RunningStack:
 
     def wait_for_proxies(self, proxies: Iterable[str], seconds: float | None = None) -> None:
         """Waits until a request gets through each proxy."""
-        wait_for_proxies(self.compose, proxies, self.read_authority(), seconds)
+        authority = self.read_authority() + acme.read_authority(dotenv.overlay(self.compose.environment))
+        wait_for_proxies(self.compose, proxies, authority, seconds)
 
     def container(self, service: str) -> str:
         """The id of a service's only container."""

@@ -31,6 +31,7 @@ FOR_MAKE = FOR_BENCH | {
     "YES",
     "CMD",
     "ID",
+    "TO",
 }
 
 # The profiles of services that `make up` starts by other settings, in its own order.
@@ -79,6 +80,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     check_addresses(settings)
     check_paths(settings)
     check_edge(settings)
+    check_sites(settings)
     check_limits(settings)
     # The base images that the engine has. With another one, `make up` would read the configuration again.
     compose = Compose(images.find_present() | choice.environment() | {"APP_BASE": choice.base} | own)
@@ -165,6 +167,19 @@ def check_paths(settings: Mapping[str, str]) -> None:
     certs = settings.get("CERTS", "")
     if certs.startswith(("/", ".", "~")) and not Path(certs).expanduser().is_dir():
         raise Problem(f"CERTS={certs} is not a folder: give one that holds fullchain.pem and privkey.pem")
+
+
+def check_sites(settings: Mapping[str, str]) -> None:
+    """Refuses other applications that no name leads to, and a proxy that cannot lead to them."""
+    sites = settings.get("SITES", "").split()
+    for site in sites:
+        if not re.fullmatch(r"[A-Za-z0-9.-]+=[a-z0-9][a-z0-9_-]*", site):
+            raise Problem(f"SITES holds {site}, which is not host=project: give such pairs, separated by spaces")
+        if (name := site.partition("=")[0]) not in settings.get("DOMAIN", "").split():
+            raise Problem(f"SITES holds {name}, which is not in DOMAIN: add it there")
+    others = set(split_list(settings.get("PROXY", ""))) - {"nginx", "caddy"}
+    if sites and others:
+        raise Problem(f"SITES needs NGINX or Caddy: PROXY={','.join(sorted(others))} has one application")
 
 
 def check_edge(settings: Mapping[str, str]) -> None:

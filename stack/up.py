@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from apps.runtime import serve
-from stack import Problem, engine, images, own_app, progress, settings
+from stack import Problem, engine, export, images, own_app, progress, settings
 from stack.build import build, remove_images
 from stack.certificates import reload_proxies
 from stack.compose import Compose
@@ -54,6 +54,7 @@ def up(plan: settings.Settings) -> None:
             version = pool.submit(ask_version, containers["app"][0], plan.choice.SERVER)
             stack.wait_for_proxies(running, ACME_SECONDS if plan.by_acme else None)
         start_acme(stack, plan)
+    export.record()
     remove_images(stack.compose.image_project, "dangling=true")  # the old app container used one
     choice = describe_choice(stack.compose, plan.choice, version.result(), len(containers["app"]))
     print(format_table(choice + describe_parts(stack.compose, running, plan.more)))

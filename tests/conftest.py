@@ -17,6 +17,7 @@ from tests.support import groups, selection
 from tests.support.checkout import checkout, checkout_images, module_checkout  # noqa: F401 - fixtures of test_commands_*.py
 from tests.support.engine import inspect
 from tests.support.groups import SERVED, GroupScheduling
+from tests.support.guests import Guest
 from tests.support.stack import (
     DEFAULT_PROXIES,
     HTTP_VERSIONS,
@@ -161,8 +162,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failing test carries the state and the log of every container, as they are at that moment."""
     report = yield
     values = getattr(item, "funcargs", {})
-    shared = values.get("stack") or values.get("served")
-    if report.failed and isinstance(shared, StackUnderTest):
+    shared = values.get("stack") or values.get("served") or values.get("guest")
+    if report.failed and isinstance(shared, StackUnderTest | Guest):
         for container in shared.compose.containers(include_stopped=True):
             details = inspect(container)
             state = details["State"]

@@ -1,6 +1,7 @@
 """Backup and restore, another major release of PostgreSQL, a new password: the pages of docs/ on data."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -198,6 +199,30 @@ def test_the_password_changes_under_load(notes: Notes) -> None:
     refused = notes.query("SELECT 1", PGHOST="127.0.0.1", PGUSER="app", PGPASSWORD=PASSWORD)
     assert "not permitted to log in" in refused
     notes.add()
+
+
+def test_a_secret_in_a_file_changes_under_load(notes: Notes) -> None:
+    (notes.folder / "secrets").mkdir()
+    (notes.folder / "secrets/secret_key").write_text("old")
+    override = (notes.folder / "compose.override.yaml").read_text()
+    app = "app: {secrets: [secret_key], environment: {SECRET_KEY_FILE: /run/secrets/secret_key}}"
+    (notes.folder / "compose.override.yaml").write_text(
+        override.replace("services: {", f"secrets: {{secret_key: {{file: ./secrets/secret_key}}}}\nservices: {{{app}, ")
+    )
+    try:
+        notes.must("./roll", "--to", "latest")
+        assert notes.count()["key"] == "old"
+        with Load(notes, "GET") as load:
+            notes.must("sh", "-euc", read_commands("secrets.md", "A secret of the application"))
+        assert set(load.answers) == {"200"} and load.answers.total() >= 50, load.answers
+        assert notes.count()["key"] == (notes.folder / "secrets/secret_key").read_text() != "old"
+    finally:
+        (notes.folder / "compose.override.yaml").write_text(override)
+
+
+def test_the_page_makes_a_hash_for_the_admin_area(notes: Notes) -> None:
+    output = notes.must("sh", "-euc", read_commands("secrets.md", "The admin area's password"))
+    assert re.fullmatch(r"\$2[aby]\$10\$[./A-Za-z0-9]{53}", output.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

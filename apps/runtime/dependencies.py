@@ -19,6 +19,7 @@ LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 LEFT_OUT = {
     *(".git", ".hg", ".svn", ".github", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__", ".env"),
     *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode", ".DS_Store", ".cache"),
+    "app.env",
 }
 SEED = "requirements.lock"  # of an earlier build: its releases stay where they still fit
 UV = "/uv/bin/uv"
@@ -82,9 +83,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def collect_locked(data: dict[str, Any], lock: dict[str, Any], target: Path) -> list[str]:
     """Writes the lock's releases as constraints, and returns the file that names the packages."""
-    pins = [
-        f"{each['name']}=={each['version']}" for each in lock.get("package", lock.get("packages", ())) if is_pin(each)
-    ]
+    pins = [pin(each) for each in lock.get("package", lock.get("packages", ())) if is_pin(each)]
     (target / "constraints.txt").write_text("\n".join(pins))
     poetry = data.get("tool", {}).get("poetry", {}).get("dependencies", {})
     if data.get("project", {}).get("dependencies") is not None or not poetry:
@@ -92,6 +91,12 @@ def collect_locked(data: dict[str, Any], lock: dict[str, Any], target: Path) -> 
     names = [name_poetry(name, value) for name, value in poetry.items() if name != "python"]
     (target / "poetry.txt").write_text("\n".join(name for name in names if name))
     return ["poetry.txt"]
+
+
+def pin(package: dict[str, Any]) -> str:
+    """An entry of a lock as a constraint. A package with several releases has markers that tell them apart."""
+    markers = package.get("resolution-markers", ())
+    return f"{package['name']}=={package['version']}" + (f" ; ({') or ('.join(markers)})" if markers else "")
 
 
 def is_pin(package: dict[str, Any]) -> bool:
@@ -152,13 +157,21 @@ def read_server_packages(server: str, requirements: Path = Path("/requirements/a
     return [f"{name}=={pins[name.partition('[')[0]]}" for name in packages]
 
 
+def leave_out(pins: str, packages: list[str]) -> str:
+    """The constraints of a lock without the packages of the server: uv applies a constraint to an override, too."""
+    names = {re.split(r"[\[=]", package)[0] for package in packages}
+    return "\n".join(line for line in pins.splitlines() if line.partition("==")[0] not in names)
+
+
 def install(packages: Path, server: str, override: str) -> None:
     """Resolves and installs the packages of the project and the server; ends with the reason where they do not fit."""
     os.chdir(packages)
     sources = Path("sources").read_text().split()
-    constraints = ["--constraint", "constraints.txt"] if Path("constraints.txt").is_file() else []
+    constraints = ["--constraint", "constraints.txt"] if (lock := Path("constraints.txt")).is_file() else []
     own = read_server_packages(server)
     Path("server.txt").write_text("\n".join(own))
+    if constraints and override == "yes":
+        lock.write_text(leave_out(lock.read_text(), own))
     overrides = ["--override", "server.txt"] if override == "yes" else []
     wheels = [name for name in sources if name.endswith(".whl")]
     Path("wheels.txt").write_text("\n".join(wheels))

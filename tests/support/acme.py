@@ -17,7 +17,7 @@ from stack.waiting import wait_until
 from tests.support.engine import client, exec_in, read_logs, remove, run_detached
 from tests.support.stack import IMAGES, StackUnderTest
 
-NAME = "shop.example"  # the site's name: pebble's DNS server gives every name the proxy's address
+NAME = "shop.example"  # the site's name
 TLS_PORT = 8443
 
 
@@ -27,11 +27,13 @@ class Pebble:
     def __init__(self, container: str) -> None:
         self.container = container
 
-    def point_at(self, address: str) -> None:
-        """Gives every name this address."""
-        body = json.dumps({"ip": address}).encode()
-        script = "import urllib.request as r; r.urlopen('http://127.0.0.1:8055/set-default-ipv4', {!r})"
-        exec_in(self.container, "python3", "-c", script.format(body))
+    def point(self, *names: str, at: str) -> None:
+        """Gives these names an address."""
+        for name in names:
+            body = json.dumps({"host": f"{name}.", "addresses": [at]}).encode()
+            script = f"import urllib.request as r; r.urlopen('http://127.0.0.1:8055/clear-a', {body!r}); "
+            script += f"r.urlopen('http://127.0.0.1:8055/add-a', {body!r})"
+            exec_in(self.container, "python3", "-c", script)
 
     def read_root(self) -> str:
         """The root (PEM) of the certificates that it signs."""

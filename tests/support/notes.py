@@ -20,7 +20,7 @@ from tests.support.clients import Clients
 from tests.support.engine import exec_in, list_containers, remove_project
 from tests.support.stack import IMAGES, PREFIX, free_port, own_environment
 
-SERVICES = ("app", "nginx", "postgres", "certs")
+PARTS = ("nginx", "caddy", "certs", "postgres")
 PASSWORD = "a $first password"  # noqa: S105 - of a database that lives for a minute
 DOCKERFILE = f"""\
 FROM {IMAGES}-app
@@ -56,7 +56,7 @@ class Notes(Clients):
         shutil.copy2(ROOT / "compose.yaml", self.folder)
         # What an export does not have: images whose names hold the tag of the app.
         text = (self.folder / "compose.yaml").read_text()
-        text = re.sub(r"(-(?:nginx|certs|postgres)):\$\{TAG:-latest\}", r"\1", text)
+        text = re.sub(rf"(-(?:{'|'.join(PARTS)})):\$\{{TAG:-latest\}}", r"\1", text)
         (self.folder / "compose.yaml").write_text(text)
         (self.folder / "apps/static").mkdir(parents=True)
         settings = {
@@ -80,7 +80,7 @@ class Notes(Clients):
         shutil.copy2(ROOT / "tests/notes/notes.py", folder)
         (folder / "Dockerfile").write_text(DOCKERFILE)
         build_image(folder, f"{self.project}-app")
-        for name in ("nginx", "certs", "postgres"):
+        for name in PARTS:
             subprocess.run(["docker", "tag", f"{IMAGES}-{name}", f"{self.project}-{name}"], check=True)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -158,7 +158,7 @@ class Notes(Clients):
         """Removes all of it, with its images."""
         self.close_sessions()
         remove_project(self.project)
-        names = [f"{self.project}-{name}" for name in SERVICES]
+        names = [f"{self.project}-{name}" for name in ("app", *PARTS)]
         subprocess.run(["docker", "image", "rm", "--force", *names], capture_output=True, check=False)
 
 
@@ -213,7 +213,7 @@ def read_commands(page: str, section: str = "") -> str:
 @contextmanager
 def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Notes]:
     """The deployment, running."""
-    build(Compose(own_environment("image") | images.ensure(["postgres"])), ["nginx", "postgres"])
+    build(Compose(own_environment("image") | images.ensure(["postgres"])), ["nginx", "caddy", "postgres"])
     notes = Notes(folder)
     try:
         with_files = folder / "image"
