@@ -116,6 +116,7 @@ def test_the_way_back(deployment: Deployment, tag: str) -> None:
 
 
 def test_changed_code_has_a_tag_of_its_own_and_old_images_go(deployment: Deployment, tag: str) -> None:
+    deployment.commit("before")
     (deployment.shop / "note.txt").write_text("not committed")
     shown = roll(deployment, KEEP="2")
     (new,) = deployment.read_tags()
@@ -230,6 +231,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_scripts_run_under_busybox(deployment: Deployment, busybox: Path) -> None:
+    deployment.commit("busybox")
     shell, (old,) = str(busybox / "sh"), deployment.apps()
     done = deployment.run(shell, "roll", PATH=str(busybox))
     assert done.returncode == 0 and "not found" not in done.stderr, done.stderr
