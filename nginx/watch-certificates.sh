@@ -1,7 +1,7 @@
 #!/bin/sh
 # Lets the proxy, process 1 of this container, read its certificate again when the files in /certs have changed. Runs beside
 # the proxy. $1: the proxy's signal. The same file is in each proxy's folder.
-# Checked by: test_a_changed_certificate_is_served_without_make_up
+# Checked by: test_every_proxy_notices_a_renewed_certificate, test_a_changed_certificate_is_served_without_make_up
 set -u
 
 # The first lines of a certificate hold its serial number and its dates. The shell reads them without another process.
