@@ -240,7 +240,7 @@ class Deployment:
         }
 
 
-def add_pages(files: Mapping[str, str]) -> dict[str, str]:
+def add_pages(files: dict[str, str]) -> dict[str, str]:
     """The files, with the pages of docs/ that they name and that are about a deployment; no other page is named."""
     names = sorted({name for text in files.values() for name in PAGE.findall(text)})
     pages = {name: text for name in names if (ROOT / name).is_file() and not HERE_ONLY.search(text := read(name))}

@@ -1,6 +1,7 @@
 """`make export`: a folder that needs Docker and a shell only, and that runs what was tried here."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -13,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from stack import ROOT, Problem, export, own_app
+from stack import ROOT, Problem, export, own_app, settings
 from stack.compose import Compose
+from stack.export_files import Deployment, read
 from stack.waiting import wait_until
 from tests.support.engine import client, exec_in
 from tests.support.exported import CHOICES, Exported, exported
-from tests.test_life import Load
+from tests.support.load import Load
+from tests.support.stack import own_environment
 
 # What a deployment has no use for: names of tests, of make targets, and of what is in this repository only.
 FOREIGN = re.compile(
@@ -50,10 +53,14 @@ def list_texts(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): file.read_text() for file in files}
 
 
+def find_foreign(texts: dict[str, str]) -> list[str]:
+    """The lines that speak of what a deployment does not have."""
+    return [f"{name}: {line}" for name, text in texts.items() for line in text.splitlines() if FOREIGN.search(line)]
+
+
 def test_no_file_of_an_export_speaks_of_this_repository(folder: Exported) -> None:
     texts = list_texts(folder.folder)
-    lines = [f"{name}: {line}" for name, text in texts.items() for line in text.splitlines() if FOREIGN.search(line)]
-    assert not [line for line in lines if "(?:" not in line], "\n".join(lines)
+    assert not find_foreign(texts)
     others = {"nginx", "caddy", "apache", "traefik", "haproxy"} - {*folder.choice.services}
     assert not [
         name for name in others if (folder.folder / name).exists() or f"{name.upper()}_" in texts[".env.example"]
@@ -242,3 +249,37 @@ def test_what_no_image_needs_is_not_sent_to_the_builder(tmp_path: Path) -> None:
         subprocess.run(command, check=True, capture_output=True)
         out = build / "out"
         assert {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()} == expected
+
+
+@pytest.mark.parametrize(
+    ("proxy", "server", "interface"),
+    [
+        ("apache", "mod_wsgi", "wsgi"),
+        ("haproxy", "hypercorn", "asgi"),
+        ("traefik", "tornado", "wsgi"),
+        ("apache", "gunicorn-uvicorn", "asgi"),
+        ("haproxy", "uvicorn", "wsgi"),
+        ("traefik", "daphne", "asgi"),
+        ("nginx", "wsgiref", "wsgi"),
+    ],
+)
+def test_every_proxy_and_server_can_be_exported(tmp_path: Path, proxy: str, server: str, interface: str) -> None:
+    choice = {"SERVER": server, "INTERFACE": interface, "PROXY": proxy, "APP_DIR": str(tmp_path), "APP": "shop:app"}
+    folder = tmp_path / "deploy"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (own_environment("export-any") | choice | {"COMPOSE_ENV_FILES": "/dev/null"}).items():
+            patch.setenv(name, value)
+        deployment = Deployment(settings.read(os.environ), os.environ, folder)
+    names = sorted(deployment.list_copies())
+    texts = {name: read(name) for name in names} | {"apps/Dockerfile": deployment.make_dockerfile()}
+    assert {f"{proxy}/start.sh", f"apps/servers/{interface}/{server}.sh", f"apps/runtime/{interface}.py"} <= {*names}
+    assert not find_foreign(texts)
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", texts["apps/Dockerfile"], re.MULTILINE))
+    used = re.findall(r"--from=(\S+)", texts["apps/Dockerfile"])
+    assert {*used} <= stages and "demonstration" not in stages and ("mod_wsgi" in stages) == (server == "mod_wsgi")
+    folder.mkdir()
+    (folder / "compose.yaml").write_text(deployment.compose)
+    command = ["docker", "compose", "--profile", "*", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["services"].keys() - {"acme"} == {"app", "certs", proxy}

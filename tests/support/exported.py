@@ -108,7 +108,7 @@ class Exported(Clients):
         variables.write_text("SECRET_KEY=s3cr3t\n")
         empty = folder / "none.env"  # in place of the user's .env, which must not change a test
         empty.touch()
-        self.settings = own_environment(f"export-{name}-{os.getpid()}") | self.choice.settings
+        self.settings = own_environment(f"here-{name}-{os.getpid()}") | self.choice.settings
         self.settings |= {
             "IMAGES": self.images,
             "APP_DIR": str(self.shop),
