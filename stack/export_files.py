@@ -215,7 +215,10 @@ class Deployment:
         public = {name: value for name, value in values.items() if name not in {*LEFT_OUT, "CA_BUNDLE"}}
         public = {name: "" if SECRET.search(name) else value for name, value in public.items()}
         public = {name: value for name, value in public.items() if not value.startswith(STAND_IN)}
-        return export_readme.SETTINGS_HEAD + cut_settings(read(".env.example"), names, public, self.read_defaults())
+        text = read(".env.example")
+        if "caddy" not in self.services:
+            text = re.sub(r"docker compose run .* caddy hash-password .*", "htpasswd -nBC 10 NAME", text)
+        return export_readme.SETTINGS_HEAD + cut_settings(text, names, public, self.read_defaults())
 
     def list_folders(self) -> list[str]:
         """The folders from which the images beside the app's are built."""
