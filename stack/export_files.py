@@ -28,8 +28,6 @@ SECRET = re.compile(r"PASSWORD")
 # What a deployment does not take along: the names of this project and of its images, and the place of app.env.
 LEFT_OUT = {"COMPOSE_PROJECT_NAME", "TAG", "APP_ENV_FILE"}
 STAND_IN = "stack-base"  # how the names of stand-ins begin
-# The modules that every image of an own application needs, whatever its server.
-MODULES = ("serve", "healthcheck", "command", "dependencies")
 PAGE = re.compile(r"docs/[\w-]+\.md")
 HERE_ONLY = re.compile(r"\bmake [a-z]")  # in a page that is of no use in a deployment
 FILES_OF_HOST = {"CERTS", "CA_BUNDLE", "ACME_CA"}
@@ -159,9 +157,9 @@ class Deployment:
 
     def list_modules(self) -> list[str]:
         """The modules of apps/runtime that run in the image."""
-        waiting = [*MODULES, *(name for name in ("assets", "processes") if name in self.services)]
-        for script in self.list_scripts():
-            waiting += re.findall(r"app_runtime[./](\w+)", script.read_text())
+        sources = [self.compose, self.make_dockerfile(), *map(Path.read_text, self.list_commands())]
+        sources += map(Path.read_text, self.list_scripts())
+        waiting = re.findall(r"app_runtime[./](\w+)", "\n".join(sources))
         modules = {"__init__"}
         while waiting:
             name = waiting.pop()
