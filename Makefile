@@ -100,7 +100,7 @@ lint: $(BIN)/ready ## Check the code, scripts and configuration files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh deploy/* .ci/run
+	$(BIN)/shellcheck apps/servers/*/*.sh */*.sh $(filter-out %.py,$(wildcard deploy/*)) .ci/run
 	$(BIN)/hadolint */Dockerfile loadtests/generator/Dockerfile tests/claims/probe/Dockerfile
 	$(BIN)/yamllint --strict .
 	@$(TOOLS) lint

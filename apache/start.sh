@@ -32,14 +32,15 @@ export AUTHORITY_PORT FIRST_NAME="${DOMAIN%% *}"
 
 # Who may name the client: snippets/forwarded-headers.conf.
 if [ -n "${TRUSTED_PROXIES:-}" ]; then
-  FROM_BALANCER=""
+  FROM_BALANCER="" IS_BALANCER=""
   for range in $TRUSTED_PROXIES; do
     case $range in *[!0-9A-Fa-f:./]*) echo "apache: TRUSTED_PROXIES holds '$range': give addresses or networks, separated by spaces" >&2; exit 1 ;; esac
     # shellcheck disable=SC2089 # the quotes are for Apache's expression
     FROM_BALANCER="${FROM_BALANCER:+$FROM_BALANCER || }%{CONN_REMOTE_ADDR} -ipmatch '$range'"
+    # shellcheck disable=SC2089
+    IS_BALANCER="${IS_BALANCER:+$IS_BALANCER || }%{REMOTE_ADDR} -ipmatch '$range'"
   done
   # shellcheck disable=SC2090
-  IS_BALANCER=$(echo "$FROM_BALANCER" | sed 's/CONN_REMOTE/REMOTE/g')
   export FROM_BALANCER IS_BALANCER
   set -- -DBALANCED "$@"
 fi

@@ -9,7 +9,7 @@ from stack.build import remove_images
 from stack.compose import LABEL, Compose
 from stack.lock import hold_lock
 from stack.ports import HTTPS, list_ports
-from stack.readiness import read_authority, site_name
+from stack.readiness import passes_check, read_authority, site_name
 from stack.running_stack import RunningStack
 
 ENVIRONMENT = "{{range .Config.Env}}{{println .}}{{end}}"
@@ -71,6 +71,8 @@ def ps() -> None:
     template += "{{if .State.Health}}, {{.State.Health.Status}}{{end}}"
     for container in reversed(compose.containers()):
         service, status = compose.inspect(container, template).split("\t")
+        if status == "running, starting" and passes_check(compose, container):
+            status = "running, healthy"  # Docker asks every ten seconds only
         ports = [port for port in list_ports(compose) if (port.service, port.protocol) == (service, "tcp")]
         addresses = [f"{port.host}:{port.number}" for port in ports]
         rows.append((service, status, " ".join(addresses or read_choice(compose, container))))

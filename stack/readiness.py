@@ -50,6 +50,12 @@ def wait_for_containers(compose: Compose, containers: Iterable[str], seconds: fl
             )
 
 
+def passes_check(compose: Compose, container: str) -> bool:
+    """Whether a container's health check passes now."""
+    command = list_check(json.loads(compose.inspect(container, "{{json .Config}}")))
+    return engine.run("docker", "exec", container, *command).returncode == 0
+
+
 def list_check(config: dict[str, Any]) -> list[str]:
     """The command of a container's health check; empty where it has none, as a service of the user's may."""
     kind, *words = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]

@@ -11,6 +11,8 @@ from pathlib import Path
 import niquests
 import pytest
 
+from tests.support.clients import Clients
+from tests.support.guest_exports import exported
 from tests.support.guests import ClientTools, Guest, running
 from tests.support.stack import DEFAULT_PROXIES
 
@@ -58,7 +60,7 @@ def make_wheel(folder: Path, name: str, size: int = 1000) -> Path:
 
 
 def upload(
-    guest: Guest, tools: ClientTools, proxy: str, wheel: Path, password: str = PASSWORD
+    guest: Clients, tools: ClientTools, proxy: str, wheel: Path, password: str = PASSWORD
 ) -> subprocess.CompletedProcess[str]:
     """`twine upload`, which trusts the stack's authority only."""
     options = ["--non-interactive", "--disable-progress-bar", "--cert", str(guest.ca), "-u", USER, "-p", password]
@@ -122,3 +124,14 @@ def test_an_upgrade_takes_over_under_load_and_keeps_the_packages(
     answers = guest.roll_under_load("/", read_release)
     assert set(answers) == {"2.4.1", "2.4.2"}
     assert hashlib.sha256(guest.get("caddy", f"/packages/{wheel.name}").content or b"").hexdigest() == digest(wheel)
+
+
+def test_an_export_starts_by_itself(guest: Guest, tools: ClientTools, tmp_path: Path) -> None:
+    """Its body limit is the one that was set here."""
+    with exported(guest) as export:
+        for proxy in DEFAULT_PROXIES:
+            wheel = make_wheel(tmp_path, f"exported_{proxy}", 30 * MEGABYTE)
+            done = upload(export, tools, proxy, wheel)
+            assert done.returncode == 0, done.stdout + done.stderr
+            answer = export.get(proxy, f"/packages/{wheel.name}")
+            assert hashlib.sha256(answer.content or b"").hexdigest() == digest(wheel)

@@ -7,7 +7,9 @@ from uuid import uuid4
 import niquests
 import pytest
 
+from tests.support.clients import Clients
 from tests.support.engine import read_logs
+from tests.support.guest_exports import exported
 from tests.support.guests import GUESTS, ClientTools, Guest, running
 from tests.support.stack import DEFAULT_PROXIES
 
@@ -61,7 +63,7 @@ def calendar(guest: Guest, proxy: str) -> Iterator[str]:
     assert ask(guest, proxy, "DELETE", path).status_code == 200
 
 
-def ask(guest: Guest, proxy: str, method: str, path: str, body: str = "", **headers: str) -> niquests.Response:
+def ask(guest: Clients, proxy: str, method: str, path: str, body: str = "", **headers: str) -> niquests.Response:
     """A request of the user's."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return guest.request(proxy, method, path, data=body.encode(), headers=names, auth=USER)
@@ -127,3 +129,12 @@ def test_a_new_version_takes_over_under_load_and_finds_the_events(guest: Guest) 
     answers = guest.roll_under_load("/.web/", lambda answer: answer.headers["x-version"])
     assert set(answers) == {"1", "2"}
     assert "SUMMARY:Sow" in (ask(guest, "caddy", "GET", "/rosa/kept/tomatoes.ics").text or "")
+
+
+def test_an_export_starts_by_itself(guest: Guest) -> None:
+    with exported(guest) as export:
+        for proxy in DEFAULT_PROXIES:
+            assert ask(export, proxy, "MKCALENDAR", f"/rosa/{proxy}/").status_code == 201
+            assert ask(export, proxy, "PUT", f"/rosa/{proxy}/a.ics", EVENT.format("Sow", "")).status_code == 201
+            found = ask(export, proxy, "REPORT", f"/rosa/{proxy}/", FIND_IN_MARCH, Depth="1")
+            assert "SUMMARY:Sow" in (found.text or "")

@@ -74,13 +74,16 @@ def trusting_app(stack: StackUnderTest) -> Iterator[StackUnderTest]:
 def test_a_balancer_names_the_client(trusting_app: StackUnderTest, proxy: str) -> None:
     stack = trusting_app
     edge, backend = stack.network("edge"), stack.network("backend")
-    with stack.variant(proxy, TRUSTED_PROXIES=f"{stack.gateway()} 198.51.100.0/24", LOGIN_RATE="1") as address:
+    with stack.variant(
+        proxy, TRUSTED_PROXIES=f"{stack.gateway()} 198.51.100.0/24", LOGIN_RATE="1", HTTPS_PORT="443"
+    ) as address:
         containers = list_containers(stack.compose.project, proxy)
         (container,) = (each for each in containers if address_in(each, edge) == address)
         balancer, stranger = Peer(stack, address), Peer(stack, address_in(container, backend))
         check_client(balancer)
         check_scheme(balancer)
         check_access(balancer)
+        check_port(balancer)
         check_unreadable(balancer, proxy)
         check_stranger(stranger)
         if (proxy, proxies.RATE_LIMIT) not in proxies.LACKS:
@@ -120,13 +123,29 @@ def check_access(balancer: Peer) -> None:
     )
 
 
+def check_port(balancer: Peer) -> None:
+    """The redirect names the port that clients use, and none where that is 443 (PUBLIC_PORT)."""
+    connection = http.client.HTTPConnection(balancer.address, 8080, timeout=20)
+    connection.request("GET", "/a?b", headers={"Host": SITE, "X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "http"})
+    assert connection.getresponse().headers["Location"] == f"https://{SITE}/a?b"
+    connection.close()
+
+
+def test_the_public_port_is_told_to_every_proxy_and_published_by_none(trusting_app: StackUnderTest) -> None:
+    compose = trusting_app.compose
+    services = compose.with_settings({"PUBLIC_PORT": "443"}).services
+    for proxy in trusting_app.proxies:
+        assert services[proxy]["environment"]["HTTPS_PORT"] == "443"
+        assert services[proxy]["ports"] == compose.services[proxy]["ports"]
+
+
 def check_unreadable(balancer: Peer, proxy: str) -> None:
     """A balancer's last entry is no address: nobody is let in, neither as an earlier entry nor as the balancer."""
     admin = {"path": "/admin/x", "Authorization": PASSWORD}
     for entry in ("unknown", "_hidden", "-", "dead", "client.example", "unix:", "10.1.2.3 x"):
-        for asked in (admin, {"path": "/request"}):
+        for request in (admin, {"path": "/request"}):
             for chain in (entry, f"{INSIDE}, {entry}", f"{INSIDE},{entry}"):
-                assert balancer.over_tls(**asked, X_Forwarded_For=chain)[0] == 400, (asked, chain)
+                assert balancer.over_tls(**request, X_Forwarded_For=chain)[0] == 400, (request, chain)
     if proxy not in READS_PAST:
         assert balancer.over_tls(**admin, X_Forwarded_For=f"{INSIDE}, unknown, {SECOND}")[0] in (400, 403)
     for entry, client in ENTRIES.items():

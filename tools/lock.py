@@ -1,4 +1,4 @@
-"""`make lock`: pins every dependency with its hash. Reads requirements/*.in, writes requirements/*.txt."""
+"""`make lock`: pins every dependency with its hash. Reads requirements/*.in (and acme/), writes a .txt beside each."""
 
 import os
 import subprocess
@@ -11,9 +11,18 @@ from tools import venv
 # The Python releases that each file's packages run on: the images', or the oldest that the host may have.
 IMAGE = ("3.14",)
 HOST = ("3.11", "3.12", "3.13", "3.14")
+# A name with a folder is that of a file outside requirements/, beside the Dockerfile that copies it.
 # The files that `-c app.txt` binds to the application's pins come last.
 FILES = (
-    {"app": IMAGE, "mod_wsgi": IMAGE, "caddy": IMAGE, "traefik": IMAGE, "load": IMAGE, "lock": HOST},
+    {
+        "app": IMAGE,
+        "mod_wsgi": IMAGE,
+        "caddy": IMAGE,
+        "traefik": IMAGE,
+        "load": IMAGE,
+        "lock": HOST,
+        "acme/requirements": IMAGE,
+    },
     {"dev": HOST, "probe": IMAGE},
 )
 # The files name no package index, so that each machine uses its own. (!) --no-python-downloads: for each file, uv would
@@ -52,7 +61,8 @@ def main() -> None:
 def pin(name: str, versions: tuple[str, ...]) -> str:
     """Pins one file for the first of the Python versions that its packages run on. Returns that version."""
     upgrade = ["--upgrade"] if os.environ.get("UPGRADE") else []
-    files = ["--output-file", f"requirements/{name}.txt", f"requirements/{name}.in"]
+    path = name if "/" in name else f"requirements/{name}"
+    files = ["--output-file", f"{path}.txt", f"{path}.in"]
     command = [str(ROOT / ".venv/bin/uv"), "pip", "compile", "--quiet", *upgrade, *OPTIONS.split(), *files]
     for version in versions:
         done = subprocess.run(
@@ -63,4 +73,4 @@ def pin(name: str, versions: tuple[str, ...]) -> str:
         if TOO_OLD not in " ".join(done.stderr.split()):
             break
     print(done.stderr.strip(), file=sys.stderr)
-    raise Problem(f"requirements/{name}.in cannot be pinned: the reason is above")
+    raise Problem(f"{path}.in cannot be pinned: the reason is above")

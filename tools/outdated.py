@@ -61,10 +61,15 @@ def main(pip: Sequence[str] = PIP, folder: Path = ROOT / "requirements") -> None
     print(format_table([(image, RELEASES[name]) for name, image in sorted(images.read_official().items())]))
 
 
+def list_files(folder: Path, ending: str) -> list[Path]:
+    """The files of `folder` with that ending, and those beside the Dockerfiles (acme/requirements.in)."""
+    return sorted([*folder.glob(f"*{ending}"), *folder.parent.glob(f"*/requirements{ending}")])
+
+
 def read_requirements(folder: Path) -> dict[str, str]:
     """The packages that the project itself asks for, by normalized name, each with its bound, such as `django<6`."""
     requirements: dict[str, str] = {}
-    for file in sorted(folder.glob("*.in")):
+    for file in list_files(folder, ".in"):
         for line in file.read_text().splitlines():
             if match := re.match(r"([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?\s*((?:[<>=!~][^#;\s]*)?)", line):
                 requirements[normalize(match[1])] = match[1] + match[2]
@@ -74,7 +79,7 @@ def read_requirements(folder: Path) -> dict[str, str]:
 def read_pins(folder: Path, names: Iterable[str]) -> dict[str, set[str]]:
     """The releases that the files of pins have of each package. Two files may have two."""
     pins: dict[str, set[str]] = {name: set() for name in names}
-    for file in folder.glob("*.txt"):
+    for file in list_files(folder, ".txt"):
         for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", file.read_text(), re.MULTILINE):
             if normalize(name) in pins:
                 pins[normalize(name)].add(version)

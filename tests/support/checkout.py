@@ -21,6 +21,8 @@ OWN_IMAGES = f"{IMAGES}-{os.getpid()}"
 class Checkout:
     """A copy of the files that git would clone, with a project name and ports of its own."""
 
+    SECONDS = 170  # that a make command may take
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         command = ["git", "ls-files", "-co", "--exclude-standard"]
@@ -44,7 +46,7 @@ class Checkout:
         """Runs make; both streams as text."""
         return subprocess.run(
             [*self.make_command(), *words], cwd=self.folder, env=self.environment | environment,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=self.SECONDS, check=False,
         )  # fmt: skip
 
     def destroy(self) -> subprocess.CompletedProcess[str]:

@@ -29,6 +29,8 @@ class Guest(Checkout, Clients):
     `source` is the copy that runs: a test changes it to make a new version. Its app.env, if any, is APP_ENV_FILE.
     """
 
+    SECONDS = 500  # a first build compiles the packages of a project
+
     def __init__(self, name: str, folder: Path, **settings: str) -> None:
         Checkout.__init__(self, folder / "stack")
         Clients.__init__(self, self.folder / "ca.pem")
@@ -73,7 +75,8 @@ class Guest(Checkout, Clients):
             self.up(**settings)
             assert wait_until(lambda: all(set(load.servers) - old for load in loads), 30), "no new version answered"
         for load in loads:
-            assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}"
+            failed = [line for line in self.log_lines(load.proxy) if line.get("status", 200) >= 500]
+            assert set(load.answers) == {"200"}, f"GET through {load.proxy}: {dict(load.answers)}; its log: {failed}"
             assert len(load.servers) == 2, f"through {load.proxy}: {dict(load.servers)}"
         return sum((load.servers for load in loads), Counter())
 

@@ -30,6 +30,7 @@ async def work() -> bool:
 async def main() -> None:
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    logger.info("worker started")
     while not over.is_set():
         if not await work():
             await asyncio.sleep(0.2)
