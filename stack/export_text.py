@@ -49,11 +49,8 @@ REPLACEMENTS = (
     ("  # `make up` reads it; a container without /tmp serves as well", "  # a container without /tmp serves as well"),
     (" of stack/reserved_headers.py", ""),
     (" docs/certificates.md.", ""),
-<<<<<<< HEAD
     (" For an application of your own (APP_DIR), every path is empty until you set it.", ""),
-=======
     (" (docs/load-balancer.md)", ""),
->>>>>>> fd36bd084b14961a8aa3e302d73a6647c9924d55
     (", docs/deploy.md)", ")"),
     ("  # `make up` runs it where ACME_EMAIL is set. Caddy needs no such service", ""),
     (" Figures: docs/decisions/0011-sched-batch-for-threads-that-wake-each-other.md", ""),
