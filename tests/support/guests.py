@@ -12,6 +12,7 @@ from pathlib import Path
 import niquests
 
 from stack import ROOT
+from stack.build import remove_images
 from stack.compose import Compose
 from stack.waiting import wait_until
 from tests.support.checkout import Checkout
@@ -92,6 +93,7 @@ def running(name: str, folder: Path, **settings: str) -> Iterator[Guest]:
     finally:
         guest.close_sessions()
         guest.destroy()
+        remove_images(guest.environment["IMAGES"])
 
 
 class ClientTools:
