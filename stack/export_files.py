@@ -28,8 +28,6 @@ SECRET = re.compile(r"PASSWORD")
 # What a deployment does not take along: the names of this project and of its images, and the place of app.env.
 LEFT_OUT = {"COMPOSE_PROJECT_NAME", "TAG", "APP_ENV_FILE"}
 STAND_IN = "stack-base"  # how the names of stand-ins begin
-# The modules that every image of an own application needs, whatever its server.
-MODULES = ("serve", "healthcheck", "command", "dependencies")
 PAGE = re.compile(r"docs/[\w-]+\.md")
 HERE_ONLY = re.compile(r"\bmake [a-z]")  # in a page that is of no use in a deployment
 FILES_OF_HOST = {"CERTS", "CA_BUNDLE", "ACME_CA"}
@@ -159,9 +157,9 @@ class Deployment:
 
     def list_modules(self) -> list[str]:
         """The modules of apps/runtime that run in the image."""
-        waiting = [*MODULES, *(name for name in ("assets", "processes") if name in self.services)]
-        for script in self.list_scripts():
-            waiting += re.findall(r"app_runtime[./](\w+)", script.read_text())
+        sources = [self.compose, self.make_dockerfile(), *map(Path.read_text, self.list_commands())]
+        sources += map(Path.read_text, self.list_scripts())
+        waiting = re.findall(r"app_runtime[./](\w+)", "\n".join(sources))
         modules = {"__init__"}
         while waiting:
             name = waiting.pop()
@@ -215,7 +213,10 @@ class Deployment:
         public = {name: value for name, value in values.items() if name not in {*LEFT_OUT, "CA_BUNDLE"}}
         public = {name: "" if SECRET.search(name) else value for name, value in public.items()}
         public = {name: value for name, value in public.items() if not value.startswith(STAND_IN)}
-        return export_readme.SETTINGS_HEAD + cut_settings(read(".env.example"), names, public, self.read_defaults())
+        text = read(".env.example")
+        if "caddy" not in self.services:
+            text = re.sub(r"docker compose run .* caddy hash-password .*", "htpasswd -nBC 10 NAME", text)
+        return export_readme.SETTINGS_HEAD + cut_settings(text, names, public, self.read_defaults())
 
     def list_folders(self) -> list[str]:
         """The folders from which the images beside the app's are built."""

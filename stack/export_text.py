@@ -49,6 +49,7 @@ REPLACEMENTS = (
     ("  # `make up` reads it; a container without /tmp serves as well", "  # a container without /tmp serves as well"),
     (" of stack/reserved_headers.py", ""),
     (" docs/certificates.md.", ""),
+    (" For an application of your own (APP_DIR), every path is empty until you set it.", ""),
     (" (docs/load-balancer.md)", ""),
     (", docs/deploy.md)", ")"),
     ("  # `make up` runs it where ACME_EMAIL is set. Caddy needs no such service", ""),

@@ -273,6 +273,8 @@ def test_every_proxy_and_server_can_be_exported(tmp_path: Path, proxy: str, serv
     names = sorted(deployment.list_copies())
     texts = {name: read(name) for name in names} | {"apps/Dockerfile": deployment.make_dockerfile()}
     assert {f"{proxy}/start.sh", f"apps/servers/{interface}/{server}.sh", f"apps/runtime/{interface}.py"} <= {*names}
+    modules = set(re.findall(r"app_runtime[./](\w+)", "\n".join([*texts.values(), deployment.compose])))
+    assert {f"apps/runtime/{name}.py" for name in modules - {"asgi", "wsgi"}} <= {*names}
     assert not find_foreign(texts)
     stages = set(re.findall(r"^FROM \S+ AS (\S+)", texts["apps/Dockerfile"], re.MULTILINE))
     used = re.findall(r"--from=(\S+)", texts["apps/Dockerfile"])
