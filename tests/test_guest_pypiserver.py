@@ -84,7 +84,7 @@ def test_a_wheel_goes_up_with_twine_and_comes_down_with_pip(
     listed = guest.get(proxy, f"/simple/{name.replace('_', '-')}/")
     assert f"/packages/{wheel.name}#sha256={digest(wheel)}" in (listed.text or "")
     index = f"https://localhost:{guest.https_port(proxy)}/simple/"
-    options = ["--no-deps", "--no-cache-dir", "--cert", str(guest.ca), "--index-url", index]
+    options = ["--no-deps", "--no-cache-dir", "--cert", str(guest.ca), "-i", index]
     done = tools.run("python", "-m", "pip", "install", "--target", str(tmp_path / "installed"), *options, name)
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(wheel) as content:
