@@ -95,8 +95,8 @@ def test_a_new_version_of_the_data_takes_over_while_clients_export(guest: Guest)
     make_data.write_text(make_data.read_text().replace("height", "centimetres"))
     answers = guest.roll_under_load(f"{EXPORT}&id__lt={PART}", read_columns)
     assert set(answers) == {"id,name,family,height", "id,name,family,centimetres"}
-    row = json.loads(guest.get("caddy", "/garden/plants/7.json?_shape=array").text or "")
-    assert row == [{"id": 7, "name": "plant 7", "family": "Rosaceae", "centimetres": 1.0}]
+    plants = json.loads(guest.get("caddy", "/garden/plants/7.json?_shape=array").text or "")
+    assert plants == [{"id": 7, "name": "plant 7", "family": "Rosaceae", "centimetres": 1.0}]
 
 
 def test_an_export_starts_by_itself(guest: Guest) -> None:

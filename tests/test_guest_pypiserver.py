@@ -110,8 +110,8 @@ def test_only_the_user_uploads(guest: Guest, tools: ClientTools, proxy: str, tmp
 
 def read_release(answer: niquests.Response) -> str:
     """The release of pypiserver that its first page names."""
-    match = re.search(r"running version ([\d.]+)", answer.text or "")
-    return match[1] if match else "none"
+    release = re.search(r"running version ([\d.]+)", answer.text or "")
+    return release[1] if release else "none"
 
 
 def test_an_upgrade_takes_over_under_load_and_keeps_the_packages(
