@@ -144,8 +144,8 @@ def test_every_proxy_of_the_compose_file_has_its_folder(stack: StackUnderTest) -
 def test_the_example_environment_explains_every_knob_with_its_default() -> None:
     example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     compose = dict(re.findall(r"\$\{([A-Z_]+):?-([^}]*)\}", (ROOT / "compose.yaml").read_text()))
-    # The default of IMAGES, CADDY_TLS and PUBLIC_PORT is another variable.
-    compose |= {"IMAGES": "", "APP_EGRESS": "no", "CADDY_TLS": "", "PUBLIC_PORT": ""}
+    # The default of IMAGES, CADDY_TLS, PUBLIC_PORT and POSTGRES_LOGIN_PASSWORD is another variable.
+    compose |= {"IMAGES": "", "APP_EGRESS": "no", "CADDY_TLS": "", "PUBLIC_PORT": "", "POSTGRES_LOGIN_PASSWORD": ""}
     for name in own_app.COMPUTED:
         compose.pop(name, None)
     assert example.keys() - compose.keys() == {

@@ -16,7 +16,8 @@ import pytest
 from stack import ROOT, Problem, build, dotenv, engine, images, install, ports, settings
 from stack.certificates import read_served, reload_proxies
 from stack.compose import Compose
-from stack.ports import HTTPS, list_ports
+from stack.ports import list_sites
+from stack.waiting import wait_until
 from tests.support.engine import client, run_once
 from tests.support.stack import IMAGES, PROXIES, StackUnderTest
 from tools import lock
@@ -371,19 +372,29 @@ def test_the_help_needs_no_gnu_tools() -> None:
 # --- Certificates ---
 
 
+def renew(stack: StackUnderTest) -> None:
+    """Lets the local authority sign a new certificate."""
+    volume = {f"{stack.compose.project}_certs": {"bind": "/certs", "mode": "rw"}}
+    run_once(f"{IMAGES}-certs", "rm", "/certs/names", network_mode="none", volumes=volume)
+    stack.make_certificates()
+
+
 @pytest.mark.usefixtures("any_app")
 def test_every_proxy_takes_a_renewed_certificate(stack: StackUnderTest) -> None:
-    sites = [port for port in list_ports(stack.compose) if (port.inside, port.protocol) == (HTTPS, "tcp")]
-    sites = [port for port in sites if port.service in stack.proxies]
+    sites = [port for port in list_sites(stack.compose) if port.service in stack.proxies]
     reload_proxies(stack.compose)
     assert reload_proxies(stack.compose) == [], "no proxy is signalled without need"
     before = {read_served(stack.compose, port) for port in sites}
-    assert len(before) == 1
-    certs = {f"{stack.compose.project}_certs": {"bind": "/certs", "mode": "rw"}}
-    run_once(f"{IMAGES}-certs", "rm", "/certs/names", network_mode="none", volumes=certs)
-    stack.make_certificates()
+    renew(stack)
     assert set(reload_proxies(stack.compose)) <= set(stack.proxies)  # a proxy may have taken the certificate by itself
     after = {read_served(stack.compose, port) for port in sites}
     assert len(after) == 1 and after != before
-    for proxy in stack.proxies:
-        assert stack.get(proxy, "/ready").status_code == 200
+    assert all(stack.get(proxy, "/ready").status_code == 200 for proxy in stack.proxies)
+
+
+@pytest.mark.usefixtures("any_app")
+def test_every_proxy_notices_a_renewed_certificate(stack: StackUnderTest) -> None:
+    sites = [port for port in list_sites(stack.compose) if port.service in stack.proxies]
+    before = {read_served(stack.compose, port) for port in sites}
+    renew(stack)
+    assert wait_until(lambda: not before & {read_served(stack.compose, port) for port in sites}, 10)

@@ -56,7 +56,7 @@ def test_newer_releases_are_listed_with_their_changelogs(
         ["basket", "1.0", "→", "1.2", "https://basket.example/code"],  # within the bound of the .in file
         ["shop-core", "1.0", "1.2", "→", "2.0", "https://shop.example/changes"],  # two files, two pins
     ]
-    assert lines[2][:5] == ["outdated:", "2", "of", "4", "packages;"]
+    assert lines[2][:5] == ["outdated:", "2", "of", "4", "packages"]
     assert lines[3][-1] == "sources-only"
     images = {line[0].partition(":")[0] for line in lines[5:]}
     assert images == {"python", "nginx", "caddy", "httpd", "traefik", "haproxy", "postgres"}

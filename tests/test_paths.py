@@ -76,7 +76,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         for path, content in {"plain.css": b"p {}", **dict.fromkeys(HASHED, b"x"), **files}.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(content)
-        (folder / "index.html").write_bytes(b"an index")
+        for place in (folder, folder / "a folder"):
+            place.mkdir(exist_ok=True)
+            (place / "index.html").write_bytes(b"an index")
         (folder / "key.txt").symlink_to("/certs/privkey.pem")
         (folder / "out").symlink_to("/certs")
         (folder / "own.txt").symlink_to("plain.css")
@@ -260,12 +262,12 @@ def test_a_moved_login_is_counted_in_every_spelling(
     address, run = moved[proxy].result(), uuid.uuid4().hex
     assert [ask(stack, address, "/login", "POST").status for _ in range(30)] == [200] * 30
     spellings = ("/accounts/login/", "//accounts//login/", "/Accounts/Login/", "/accounts/%6cogin/")
-    statuses = [ask(stack, address, f"{path}?{run}", "POST").status for _ in range(12) for path in spellings]
-    assert set(statuses[:20]) == {200}
-    if (proxy, RATE_LIMIT) in proxies.LACKS:
-        assert set(statuses) == {200}
-    else:
-        assert statuses.count(429) > 12  # 48 logins, of which 21 pass at once, and one in each further second
+    logins = [(path, ask(stack, address, f"{path}?{run}", "POST").status) for _ in range(12) for path in spellings]
+    assert {status for _, status in logins[:20]} == {200}
+    refused = {path for path, status in logins if status == 429}  # 21 pass at once, and one in each further second
+    assert refused == (set() if (proxy, RATE_LIMIT) in proxies.LACKS else set(spellings))
+    if refused:  # some applications take `post` for POST
+        assert {400, 429} & {ask(stack, address, "/accounts/login/", "post").status for _ in range(10)}
     assert ask(stack, address, "/accounts/login/").status == 200, "a GET is no login"
 
 

@@ -101,4 +101,4 @@ def test_a_get_to_a_container_that_leaves_is_answered_by_another(
     assert sum(first.get(path, 0) for path in seen) >= 6, "nobody met the container that leaves"
     assert max(first.get(path, 0) + other.get(path, 0) for path in seen) <= 2
     bad = [line for line in counting.stack.log_lines(proxy) if seen.get(line.get("path", ""), "200") != "200"]
-    assert Counter(seen.values()) == {"200": len(seen)}, bad
+    assert Counter(seen.values()) == {"200": len(seen)}, "\n".join(map(str, bad))

@@ -19,7 +19,7 @@ OPTIONS = (
     *("install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--disable-pip-version-check"),
     *("--only-binary", ":all:", "--python-version", IMAGE[0], "--retries", "0", "--timeout", "15"),
 )
-MISSING = re.compile(r"No matching distribution requirements for ([\w.-]+)")
+MISSING = re.compile(r"No matching distribution found for ([\w.-]+)")
 # Where the releases of a base image are announced. Its registry knows the newest tag.
 RELEASES = {
     "python": "https://docs.python.org/3/whatsnew/changelog.html",

@@ -8,7 +8,7 @@ The first part of the path names the fault, and the rest makes the path unique:
     /early      closes before it reads the body
     /status/N   answers with the status N and closes
     /hold       answers after 300 ms and keeps the connection
-    /leave      closes the listening socket, then the connection, without an answer; a server that `stays` answers 200
+    /leave      closes the listening socket, then every connection, without an answer; a server that `stays` answers 200
 
 Every reply may be kept by a cache.
 
@@ -23,11 +23,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import BinaryIO
 
 STAYS = "stays" in sys.argv
 counts: Counter[str] = Counter()
 site = socket.socket()  # the listening socket of the site
+connections: set[socket.socket] = set()  # those of the site
 is_back = threading.Event()
 
 
@@ -81,7 +83,9 @@ def answer(connection: socket.socket, stream: BinaryIO) -> bool:
         time.sleep(0.3)
         write_reply(connection, method, "200", b"x", True)
     elif fault == "leave" and not STAYS:
-        site.shutdown(socket.SHUT_RDWR)  # the next connection is refused, and `accept` ends
+        for each in (site, *connections):  # the next connection is refused, and `accept` ends
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
     elif fault not in ("close", "early"):
         write_reply(connection, method, rest.partition("/")[0] if fault == "status" else "200", b"x", False)
     return fault == "hold"
@@ -89,12 +93,12 @@ def answer(connection: socket.socket, stream: BinaryIO) -> bool:
 
 def serve_connection(connection: socket.socket) -> None:
     """Answers every request of one connection."""
-    with connection, connection.makefile("rb") as stream:
-        try:
-            while answer(connection, stream):
-                pass
-        except (OSError, ValueError):
+    if connection.getsockname()[1] != 8001:
+        connections.add(connection)
+    with connection, connection.makefile("rb") as stream, suppress(OSError, ValueError):
+        while answer(connection, stream):
             pass
+    connections.discard(connection)
 
 
 def accept_connections(listener: socket.socket) -> None:

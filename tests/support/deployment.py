@@ -22,7 +22,7 @@ DOCKERFILE = f"""\
 FROM {IMAGES}-app
 COPY . /app
 CMD ["sh", "-c", "if [ -e /app/crashes ]; then echo 'no module shop'; exit 3; fi; exec python3 -m app_runtime.serve"]
-HEALTHCHECK CMD ["sh", "-c", "[ ! -e /app/unhealthy ] || {{ echo no index; exit 1; }}; python3 /srv/app_runtime/healthcheck.py"]
+HEALTHCHECK CMD if [ -e /app/unhealthy ]; then echo no index; exit 1; fi; exec python3 /srv/app_runtime/healthcheck.py
 """
 COMPOSE = f"""\
 x-app: &app
