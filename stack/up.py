@@ -1,6 +1,7 @@
 """`make up`: builds what is missing, starts or swaps, waits until a request gets through, and says what runs."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -219,6 +220,8 @@ def check_configuration(compose: Compose, proxy: str) -> None:
         return
     done = compose.command("run", "--rm", "--no-deps", "--no-TTY", proxy, *command)
     if done.returncode != 0:
+        if engine_error := re.search(r"Error response from daemon: (.*)", done.stderr):
+            raise Problem(f"the configuration of {proxy} cannot be checked: {engine_error[1]}")
         progress.show(done.stdout + done.stderr)
         raise Problem(f"{proxy} does not accept its configuration (see above): nothing was changed")
 

@@ -29,6 +29,7 @@ FOREIGN = re.compile(
     r"|(?<![\w/])(?:stack|tests|tools|loadtests|images)/|docs/decisions|docs/claims|laborator|benchmark"
 )
 MB = 1000 * 1000
+pytestmark = pytest.mark.full
 
 
 @pytest.fixture(scope="module", params=list(CHOICES))
@@ -133,9 +134,8 @@ def run(image: str, *command: str) -> str:
     return "\n".join(sorted(output.splitlines()))
 
 
+@pytest.mark.parametrize("folder", ["files"], indirect=True)
 def test_a_roll_of_an_export_under_load_loses_no_request(running: Exported) -> None:
-    if running.name != "files":
-        pytest.skip("one choice is enough")
     running.write("second")
     with Load(running, "nginx", "GET") as nginx, Load(running, "caddy", "GET") as caddy:
         assert wait_until(lambda: all(load.answers["200"] > 20 for load in (nginx, caddy)))

@@ -84,7 +84,7 @@ def test_a_wheel_goes_up_with_twine_and_comes_down_with_pip(
     listed = guest.get(proxy, f"/simple/{name.replace('_', '-')}/")
     assert f"/packages/{wheel.name}#sha256={digest(wheel)}" in (listed.text or "")
     index = f"https://localhost:{guest.https_port(proxy)}/simple/"
-    options = ["--no-deps", "--no-cache-dir", "--cert", str(guest.ca), "--index-url", index]
+    options = ["--no-deps", "--no-cache-dir", "--cert", str(guest.ca), "-i", index]
     done = tools.run("python", "-m", "pip", "install", "--target", str(tmp_path / "installed"), *options, name)
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(wheel) as content:
@@ -110,8 +110,8 @@ def test_only_the_user_uploads(guest: Guest, tools: ClientTools, proxy: str, tmp
 
 def read_release(answer: niquests.Response) -> str:
     """The release of pypiserver that its first page names."""
-    found = re.search(r"running version ([\d.]+)", answer.text or "")
-    return found[1] if found else "none"
+    release = re.search(r"running version ([\d.]+)", answer.text or "")
+    return release[1] if release else "none"
 
 
 def test_an_upgrade_takes_over_under_load_and_keeps_the_packages(

@@ -136,5 +136,5 @@ def test_an_export_starts_by_itself(guest: Guest) -> None:
         for proxy in DEFAULT_PROXIES:
             assert ask(export, proxy, "MKCALENDAR", f"/rosa/{proxy}/").status_code == 201
             assert ask(export, proxy, "PUT", f"/rosa/{proxy}/a.ics", EVENT.format("Sow", "")).status_code == 201
-            found = ask(export, proxy, "REPORT", f"/rosa/{proxy}/", FIND_IN_MARCH, Depth="1")
-            assert "SUMMARY:Sow" in (found.text or "")
+            report = ask(export, proxy, "REPORT", f"/rosa/{proxy}/", FIND_IN_MARCH, Depth="1")
+            assert "SUMMARY:Sow" in (report.text or "")

@@ -297,7 +297,7 @@ def test_no_registry_is_asked_for_what_is_built_here() -> None:
         assert service["pull_policy"] == "never", name
         assert re.fullmatch(r"shop-[a-z_]+:v1", service["image"])
         for volume in service.get("volumes", []):
-            if volume["target"] == "/certs":
+            if volume["target"] == "/certs" and name != "acme":  # which writes the stack's own volume
                 assert volume["bind"]["selinux"] == "z", name
 
 

@@ -19,9 +19,9 @@ with caldav.DAVClient(url, username=user, password=password, ssl_verify_cert=aut
     weekly = {"FREQ": "WEEKLY", "COUNT": 3}
     event = calendar.save_event(dtstart=START, dtend=START + HOUR, summary="Sow tomatoes", rrule=weekly)
     calendar.save_event(dtstart=START + 8 * WEEK, dtend=START + 8 * WEEK + HOUR, summary="Harvest")
-    found = calendar.search(start=START, end=START + 4 * WEEK, event=True, expand=True)
+    events = calendar.search(start=START, end=START + 4 * WEEK, event=True, expand=True)
     names = [each.get_display_name() for each in principal.calendars()]
-    summaries = [str(each.icalendar_component["SUMMARY"]) for each in found]
+    summaries = [str(each.icalendar_component["SUMMARY"]) for each in events]
     event.delete()
     left = [str(each.icalendar_component["SUMMARY"]) for each in calendar.events()]
     calendar.delete()
