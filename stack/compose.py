@@ -18,6 +18,19 @@ LABEL = "com.docker.compose"
 KINDS = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))  # what a project can leave on the engine
 
 
+# What the engine says, and what helps.
+HELP = {
+    "tcp_migrate_req": "the kernel is older than Linux 5.14: remove the line sysctls of the app from compose.yaml",
+    "address pool": "the engine has no network left: remove some (`docker network ls`, `make down` where a stack is not "
+    "needed), or give it more (default-address-pools in /etc/docker/daemon.json)",
+}
+
+
+def explain(error: str) -> str:
+    """What helps against an error of the engine; the error itself where nothing is known."""
+    return next((words for sign, words in HELP.items() if sign in error), error)
+
+
 class Compose:
     """`docker compose` in this checkout, with `environment` on top of the caller's own."""
 
@@ -60,9 +73,7 @@ class Compose:
             last = next((n for n in reversed(range(len(lines))) if "rror" in lines[n]), len(lines) - 1)
             count = 2 if lines[last].endswith(":") else 1  # the line after a colon is the reason
             error = " ".join(lines[last : last + count])
-            if "tcp_migrate_req" in error:
-                error = "the kernel is older than Linux 5.14: remove the line sysctls of the app from compose.yaml"
-            raise Problem(f"docker compose {arguments[0]} failed: {error}")
+            raise Problem(f"docker compose {arguments[0]} failed: {explain(error)}")
         return done.stdout
 
     @cached_property

@@ -120,7 +120,7 @@ def run_release(compose: Compose, command: str) -> None:
     """Runs APP_RELEASE once in the new image, before it takes traffic; `Problem` where it fails."""
     words = ("python3", "-m", "app_runtime.command", "sh", "-euc", command)
     with progress.step(f"up: running {command}"):
-        done = compose.command("run", "--rm", "--no-deps", "--no-TTY", "app", *words)
+        done = compose.command("--progress", "quiet", "run", "--rm", "--no-deps", "--no-TTY", "app", *words)
     progress.show((done.stdout + done.stderr).strip())
     if done.returncode != 0:
         raise Problem(

@@ -10,7 +10,7 @@ from apps.runtime import serve
 from stack import Problem, engine, export, images, own_app, progress, settings
 from stack.build import build, remove_images
 from stack.certificates import reload_proxies
-from stack.compose import Compose
+from stack.compose import Compose, explain
 from stack.lock import hold_lock
 from stack.ports import HTTP, HTTPS, check_ports, published_number
 from stack.readiness import site_name, wait_for_containers
@@ -221,7 +221,7 @@ def check_configuration(compose: Compose, proxy: str) -> None:
     done = compose.command("run", "--rm", "--no-deps", "--no-TTY", proxy, *command)
     if done.returncode != 0:
         if engine_error := re.search(r"Error response from daemon: (.*)", done.stderr):
-            raise Problem(f"the configuration of {proxy} cannot be checked: {engine_error[1]}")
+            raise Problem(f"the configuration of {proxy} cannot be checked: {explain(engine_error[1])}")
         progress.show(done.stdout + done.stderr)
         raise Problem(f"{proxy} does not accept its configuration (see above): nothing was changed")
 

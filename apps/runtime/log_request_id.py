@@ -2,7 +2,7 @@
 
 The gateway notes the id of the proxy (`X-Request-ID`) for the present request. Each line that `logging` writes
 meanwhile gets it: as the key `request_id` of a JSON line, and at the end of the first line of any other text.
-Checked by: test_a_log_line_of_the_application_has_the_id_of_its_request
+Checked by: test_a_log_line_of_the_application_has_the_id_of_its_request, test_its_log_has_the_id_of_a_request
 """
 
 import json
