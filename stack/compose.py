@@ -21,8 +21,8 @@ KINDS = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))  # what a project
 # What the engine says, and what helps.
 HELP = {
     "tcp_migrate_req": "the kernel is older than Linux 5.14: remove the line sysctls of the app from compose.yaml",
-    "address pool": "the engine has no network left: remove some (`docker network ls`, `make down` where a stack is not "
-    "needed), or give it more (default-address-pools in /etc/docker/daemon.json)",
+    "address pool": "the engine has no network left: remove some (`docker network ls`), or give it more addresses "
+    "(default-address-pools in /etc/docker/daemon.json)",
 }
 
 
