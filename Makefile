@@ -60,6 +60,11 @@ test: $(BIN)/ready ## Run every test, on containers of their own (FAST=1: the te
 	@$(STACK) build
 	@$(BIN)/python -m pytest -n auto $(if $(FAST),--fast) $(PYTEST_ARGS)
 
+.PHONY: test-deployments
+test-deployments: $(BIN)/ready ## Run the tests of exported folders, rolls, backups, ACME and several applications
+	@$(STACK) build
+	@$(BIN)/python -m pytest -n auto -m deployments --timeout 300 $(PYTEST_ARGS)
+
 .PHONY: test-guests
 test-guests: $(BIN)/ready ## Run applications of other people's (Radicale, Wagtail …) as their users do (PYTEST_ARGS="-k radicale")
 	@$(STACK) build

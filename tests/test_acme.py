@@ -75,6 +75,7 @@ def test_a_first_certificate_is_served(site: Site) -> None:
     assert b"" not in site.read_certificates(), "the local authority took the place of pebble"
 
 
+@pytest.mark.deployments
 def test_a_renewal_loses_no_request(site: Site) -> None:
     """Every proxy takes the new certificate, while clients keep connections."""
     site.stack.start("acme", recreate=True)
@@ -96,6 +97,7 @@ def test_a_renewal_loses_no_request(site: Site) -> None:
         assert load.answers.total() - load.answers["200"] <= CLIENTS, "more than one request of a client"
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize("fault", ["away", "refuses"])
 def test_a_failing_server_changes_nothing(site: Site, fault: str) -> None:
     before = site.read_certificates()
@@ -115,6 +117,7 @@ def test_a_failing_server_changes_nothing(site: Site, fault: str) -> None:
     assert site.read_certificates() == before
 
 
+@pytest.mark.deployments
 def test_a_failure_is_tried_again_later_and_later(site: Site, tmp_path: Path) -> None:
     """The service with a client that fails, and a `sleep` that waits only where it is for six hours."""
     options = []
@@ -132,6 +135,7 @@ def test_a_failure_is_tried_again_later_and_later(site: Site, tmp_path: Path) ->
         remove(container)
 
 
+@pytest.mark.deployments
 def test_a_changed_certificate_is_served_without_make_up(site: Site) -> None:
     """What writes the files does not matter: here the local authority takes its place back."""
     environment = {**site.stack.compose.environment, "ACME_EMAIL": ""}
@@ -140,6 +144,7 @@ def test_a_changed_certificate_is_served_without_make_up(site: Site) -> None:
     assert wait_until(lambda: all(read_certificate(address, site.local) for address in addresses), 10)
 
 
+@pytest.mark.deployments
 def test_the_commands_of_the_page_work(site: Site) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/certificates.md").read_text(), re.DOTALL)
     commands = [line.partition("#")[0].split() for line in "".join(blocks).splitlines()]
@@ -166,6 +171,7 @@ def run_caddy(stack: StackUnderTest, folder: Path, pebble: str) -> Iterator[str]
         remove(container)
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize(("challenge", "http_port"), [("http-01", 8080), ("tls-alpn-01", 9)])
 def test_caddy_gets_its_own(site: Site, tmp_path: Path, challenge: str, http_port: int) -> None:
     name = f"pebble-{http_port}"

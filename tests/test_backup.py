@@ -92,6 +92,7 @@ def describe_state(notes: Notes) -> tuple[object, ...]:
     return stores(notes), [inspect(container)["State"]["StartedAt"] for container in containers]
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize("damage", ["changed", "missing", "added", "format"])
 def test_a_damaged_backup_changes_nothing(notes: Notes, backup: Path, tmp_path: Path, damage: str) -> None:
     copy = tmp_path / "copy"
@@ -114,6 +115,7 @@ def test_a_damaged_backup_changes_nothing(notes: Notes, backup: Path, tmp_path: 
     assert describe_state(notes) == before
 
 
+@pytest.mark.deployments
 def test_a_backup_is_whole_or_not_there(notes: Notes, tmp_path: Path) -> None:
     process = notes.start_script("./backup", str(tmp_path))
     assert process.stdout and process.stdout.readline() == "backup: the database app\n"
@@ -134,6 +136,7 @@ def test_a_backup_is_whole_or_not_there(notes: Notes, tmp_path: Path) -> None:
 MOMENTS = {"reading the volume data": False, "changing places": True}
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_restore_leaves_the_old_data_or_the_new(notes: Notes, backup: Path, moment: str) -> None:
     notes.add(2)
@@ -160,6 +163,7 @@ def test_an_interrupted_restore_leaves_the_old_data_or_the_new(notes: Notes, bac
     assert list_leftovers(notes) == ""
 
 
+@pytest.mark.deployments
 def test_data_with_which_the_app_is_not_ready_go_again(notes: Notes, tmp_path: Path) -> None:
     notes.query("ALTER TABLE notes RENAME TO others")
     try:
@@ -178,6 +182,7 @@ def test_data_with_which_the_app_is_not_ready_go_again(notes: Notes, tmp_path: P
     assert list_leftovers(notes) == ""
 
 
+@pytest.mark.deployments
 def test_the_password_changes_under_load(notes: Notes) -> None:
     """The page's command, twice: from the owner's role to the first, and on to the second."""
     before, postgres = stores(notes), notes.container("postgres")
@@ -201,6 +206,7 @@ def test_the_password_changes_under_load(notes: Notes) -> None:
     notes.add()
 
 
+@pytest.mark.deployments
 def test_a_secret_in_a_file_changes_under_load(notes: Notes) -> None:
     (notes.folder / "secrets").mkdir()
     (notes.folder / "secrets/secret_key").write_text("old")
@@ -220,6 +226,7 @@ def test_a_secret_in_a_file_changes_under_load(notes: Notes) -> None:
         (notes.folder / "compose.override.yaml").write_text(override)
 
 
+@pytest.mark.deployments
 def test_the_page_makes_a_hash_for_the_admin_area(notes: Notes) -> None:
     output = notes.must("sh", "-euc", read_commands("secrets.md", "The admin area's password"))
     assert re.fullmatch(r"\$2[aby]\$10\$[./A-Za-z0-9]{53}", output.splitlines()[-1])
@@ -234,6 +241,7 @@ def next_major(tmp_path_factory: pytest.TempPathFactory) -> str:
     return name
 
 
+@pytest.mark.deployments
 def test_another_major_release_does_not_start_beside_the_data(notes: Notes, next_major: str) -> None:
     image = f"{notes.project}-next"
     build_image(notes.folder / "postgres", image, POSTGRES_IMAGE=next_major)
@@ -248,6 +256,7 @@ def test_another_major_release_does_not_start_beside_the_data(notes: Notes, next
     )
 
 
+@pytest.mark.deployments
 def test_the_page_upgrades_the_major_release(notes: Notes, next_major: str) -> None:
     before = stores(notes)
     commands = read_commands("postgresql-upgrade.md")
@@ -260,6 +269,7 @@ def test_the_page_upgrades_the_major_release(notes: Notes, next_major: str) -> N
     notes.add()
 
 
+@pytest.mark.deployments
 def test_a_backup_is_restored_on_a_host_that_has_nothing(notes: Notes, backup: Path) -> None:
     """The page's commands, after the deployment's containers, networks and volumes are gone."""
     notes.must("docker", "compose", "down", "--volumes")

@@ -24,6 +24,7 @@ NOT_RUN = {
     "compare": "test_bench_compare calls what it calls",
     "lock": "asks the package index for everything; test_commands_lock runs its parts",
     "images": "test_commands_build calls what it calls",
+    "test-deployments": "the tests of exported folders, beside those that `make test` runs",
     "test-guests": "the tests of other people's applications",
     "outdated": "asks the package index for everything; test_outdated runs its parts",
 }

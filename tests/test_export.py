@@ -59,6 +59,7 @@ def find_foreign(texts: dict[str, str]) -> list[str]:
     return [f"{name}: {line}" for name, text in texts.items() for line in text.splitlines() if FOREIGN.search(line)]
 
 
+@pytest.mark.deployments
 def test_no_file_of_an_export_speaks_of_this_repository(folder: Exported) -> None:
     texts = list_texts(folder.folder)
     assert not find_foreign(texts)
@@ -75,6 +76,7 @@ def test_no_file_of_an_export_speaks_of_this_repository(folder: Exported) -> Non
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+@pytest.mark.deployments
 def test_an_export_needs_docker_and_a_shell_only(running: Exported) -> None:
     assert not [name for name in ("python", "python3") if (running.tools / name).exists()]
     for proxy in running.choice.settings["PROXY"].split(","):
@@ -89,6 +91,7 @@ def test_an_export_needs_docker_and_a_shell_only(running: Exported) -> None:
         assert wait_until(lambda: exec_in(running.container("processes"), "cat", "/data/worker") == "runs", 10)
 
 
+@pytest.mark.deployments
 def test_an_export_has_the_configuration_that_was_tried_here(folder: Exported) -> None:
     here, there = (read_configuration(compose) for compose in (folder.here, folder.there))
     assert there.keys() - {"acme"} == {*folder.choice.services, "certs"}
@@ -117,6 +120,7 @@ def read_configuration(compose: Compose) -> dict[str, Any]:
     return services
 
 
+@pytest.mark.deployments
 def test_an_export_builds_the_image_that_was_tried_here(running: Exported) -> None:
     here, there = (client().images.get(name) for name in (running.here.image("app"), f"{running.project}-app:first"))
     for command in (["cat", "/srv/requirements.txt"], ["find", "/venv", "/app", "-type", "f", "!", "-name", "*.pyc"]):
@@ -213,6 +217,7 @@ def test_an_interrupted_export_leaves_the_old_folder_or_the_new_one(tmp_path: Pa
     assert "old" in seen, "no signal came in time"
 
 
+@pytest.mark.deployments
 def test_what_no_image_needs_is_not_sent_to_the_builder(tmp_path: Path) -> None:
     """BuildKit itself reads the lines. (!) An exception such as !**/x would make it walk through all of .venv."""
     project = tmp_path / "shop"

@@ -71,6 +71,7 @@ def test_a_roll_under_load_loses_no_get(deployment: Deployment) -> None:
     assert deployment.get("nginx", "/static/new.css").text == "b{}"
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize(
     ("file", "release", "message"),
     [
@@ -94,6 +95,7 @@ def test_the_old_version_goes_on_where_the_new_one_fails(
     assert not (deployment.folder / ".roll").exists()
 
 
+@pytest.mark.deployments
 def test_a_proxy_that_refuses_its_configuration_changes_nothing(deployment: Deployment) -> None:
     running, before = deployment.apps(), deployment.read_tag()
     done = deployment.run("./roll", "--to", before, READ_TIMEOUT="soon")
@@ -101,6 +103,7 @@ def test_a_proxy_that_refuses_its_configuration_changes_nothing(deployment: Depl
     assert deployment.apps() == running
 
 
+@pytest.mark.deployments
 def test_the_way_back(deployment: Deployment, tag: str) -> None:
     roll(deployment, "--to", tag)
     assert deployment.read_tags() == [tag] and deployment.read_tag() == tag
@@ -115,6 +118,7 @@ def test_the_way_back(deployment: Deployment, tag: str) -> None:
     assert "say ./roll, ./roll --to TAG, or" in deployment.run("./roll", "--back").stderr
 
 
+@pytest.mark.deployments
 def test_changed_code_has_a_tag_of_its_own_and_old_images_go(deployment: Deployment, tag: str) -> None:
     deployment.commit("before")
     (deployment.shop / "note.txt").write_text("not committed")
@@ -127,6 +131,7 @@ def test_changed_code_has_a_tag_of_its_own_and_old_images_go(deployment: Deploym
     assert deployment.get("nginx", "/ready").status_code == 200
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize(
     ("number", "moment"), [(signal.SIGINT, "hidden"), (signal.SIGTERM, "published"), (signal.SIGHUP, "before")]
 )
@@ -156,6 +161,7 @@ def test_an_interrupted_roll_leaves_the_old_version_or_the_new_one(
     assert not (deployment.folder / ".roll").exists() and not list(deployment.temporary.iterdir())
 
 
+@pytest.mark.deployments
 def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deployment) -> None:
     deployment.scale(2)
     moments = random.Random(SEED)  # noqa: S311 - the same moments each time
@@ -175,6 +181,7 @@ def test_rolls_that_are_killed_are_cleaned_up_by_the_next_one(deployment: Deploy
     deployment.scale(1)
 
 
+@pytest.mark.deployments
 def test_a_roll_does_what_a_swap_of_the_laboratory_does(deployment: Deployment) -> None:
     """So what the tests of a swap show, and what the bench measures, is what a deployment does."""
     with record_calls(deployment) as rolled:
@@ -230,6 +237,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tools
 
 
+@pytest.mark.deployments
 def test_the_scripts_run_under_busybox(deployment: Deployment, busybox: Path) -> None:
     deployment.commit("busybox")
     shell, (old,) = str(busybox / "sh"), deployment.apps()
@@ -240,6 +248,7 @@ def test_the_scripts_run_under_busybox(deployment: Deployment, busybox: Path) ->
     assert "Uvicorn running" in deployment.run(shell, "logs", "Uvicorn running", PATH=str(busybox)).stdout
 
 
+@pytest.mark.deployments
 def test_a_command_runs_in_the_apps_surroundings(deployment: Deployment) -> None:
     done = deployment.run("./run", "sh", "-c", "echo $STATIC_DIR $0; [ -t 0 ] || echo no terminal; exit 3", "a word")
     assert (done.returncode, done.stdout) == (3, "static a word\nno terminal\n"), done.stderr
@@ -252,6 +261,7 @@ def test_a_command_runs_in_the_apps_surroundings(deployment: Deployment) -> None
     os.close(child)
 
 
+@pytest.mark.deployments
 def test_the_lines_of_one_request(deployment: Deployment) -> None:
     answers = [deployment.get("nginx", "/process").headers["x-request-id"] for _ in range(3)]
     assert wait_until(lambda: answers[-1] in read_logs(deployment.container("nginx")))

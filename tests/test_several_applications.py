@@ -129,6 +129,7 @@ def test_each_name_leads_to_its_application(deployments: tuple[Deployment, Deplo
     assert status == 101 and "sec-websocket-accept" in headers
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_the_admin_area_of_each_application_is_guarded(deployments: tuple[Deployment, Deployment], proxy: str) -> None:
     shop, _ = deployments
@@ -138,6 +139,7 @@ def test_the_admin_area_of_each_application_is_guarded(deployments: tuple[Deploy
     assert shop.ask(proxy, "blog.example", "/admin/ws", **UPGRADE)[0] == 401
 
 
+@pytest.mark.deployments
 def test_a_kept_page_stays_with_its_application(deployments: tuple[Deployment, Deployment]) -> None:
     shop, _ = deployments
     for host in HOSTS:
@@ -145,6 +147,7 @@ def test_a_kept_page_stays_with_its_application(deployments: tuple[Deployment, D
         assert states == ["nginx; fwd=miss", "nginx; hit"], f"{host} gets the page of its own application"
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_an_application_that_is_away_does_not_touch_the_other(
     deployments: tuple[Deployment, Deployment], proxy: str
@@ -160,6 +163,7 @@ def test_an_application_that_is_away_does_not_touch_the_other(
     assert wait_until(lambda: shop.find_server(proxy, "blog.example") == "uvicorn", 30)
 
 
+@pytest.mark.deployments
 @pytest.mark.parametrize("proxy", PROXIES)
 @pytest.mark.parametrize(
     ("sites", "reason"),
