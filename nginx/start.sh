@@ -38,7 +38,10 @@ port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
 echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
-echo "'~app\$|^([^ ]+ : [^ ]+( : |\$))+\$' \$app_host:8000;" > /run/nginx/app-by-name.conf
+{
+  if [ -n "${SITES:-}" ]; then echo "default \$app_host:8000;"; else echo "default app-again;"; fi
+  echo "'~app(-again)?\$|^([^ ]+ : [^ ]+( : |\$))+\$' \$app_host:8000;"
+} > /run/nginx/app-again.conf
 # Which application gets a request: the name of its containers ($app_host), and of its upstream ($app), by the host. The upstream
 # of another application is that of snippets/upstream.conf with another name.
 {

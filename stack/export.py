@@ -123,7 +123,8 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
                 folder.rename(old)
             new.rename(folder)
     finally:
-        remove(new, old)
+        with finish_first("what is left over goes"):
+            remove(new, old)
 
 
 def remove(*folders: Path) -> None:

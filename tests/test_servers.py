@@ -289,7 +289,7 @@ def idle_commands() -> dict[str, tuple[str, list[str]]]:
     commands = {label: (f"{IMAGES}-app", command.split()) for label, command in STOCK.items()}
     for server, interface in serve.pairs():
         settings = [f"SERVER={server}", f"INTERFACE={interface}"]
-        command = ["env", *settings, "python3", "/srv/apps/runtime/serve.py"]
+        command = ["env", *settings, "python3", "-m", "app_runtime.serve"]
         commands[f"{server} {interface}"] = (server_image(server, interface), command)
     return commands
 
