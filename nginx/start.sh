@@ -37,11 +37,8 @@ done
 port=":$HTTPS_PORT"
 [ "$HTTPS_PORT" != 443 ] || port=""
 echo "worker_processes $(nproc);" > /run/nginx/workers.conf
-echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
-{
-  if [ -n "${SITES:-}" ]; then echo "default \$app_host:8000;"; else echo "default app-again;"; fi
-  echo "'~app(-again)?\$|^([^ ]+ : [^ ]+( : |\$))+\$' \$app_host:8000;"
-} > /run/nginx/app-again.conf
+echo "server $APP_HOST:8000 resolve max_fails=1 fail_timeout=1s;" > /run/nginx/app.conf
+echo "'~app\$|^([^ ]+ : [^ ]+( : |\$))+\$' \$app_host:8000;" > /run/nginx/app-by-name.conf
 # Which application gets a request: the name of its containers ($app_host), and of its upstream ($app), by the host. The upstream
 # of another application is that of snippets/upstream.conf with another name.
 {
@@ -49,7 +46,7 @@ echo "server $APP_HOST:8000 resolve max_fails=0;" > /run/nginx/app.conf
   echo "map \$host \$app { default app; $(for site in ${SITES:-}; do echo "${site%%=*} ${site#*=}-app;"; done) }"
   for project in $(for site in ${SITES:-}; do echo "${site#*=}"; done | sort -u); do
     sed -n '/^upstream app {/,/^}/p' /etc/nginx/snippets/upstream.conf | sed \
-      "s/^upstream app/upstream $project-app/; s/zone app/zone $project-app/; s/include .*/server $project-app:8000 resolve max_fails=0;/"
+      "s/^upstream app/upstream $project-app/; s/zone app/zone $project-app/; s/include .*/server $project-app:8000 resolve max_fails=1 fail_timeout=1s;/"
   done
 } > /run/nginx/sites.conf
 # A variable in proxy_pass costs NGINX a search for the upstream with each request.
@@ -81,7 +78,7 @@ echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/lo
 # Who may name the client: snippets/forwarded-headers.conf.
 {
   for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
-  for map in "\$realip_remote_addr \$balanced" "\$remote_addr \$asked_by_balancer"; do
+  for map in '$realip_remote_addr $balanced' '$remote_addr $asked_by_balancer'; do
     echo "geo $map {"
     echo 'default "";'
     for range in ${TRUSTED_PROXIES:-}; do echo "$range 1;"; done

@@ -102,3 +102,11 @@ def test_a_get_to_a_container_that_leaves_is_answered_by_another(
     assert max(first.get(path, 0) + other.get(path, 0) for path in seen) <= 2
     bad = [line for line in counting.stack.log_lines(proxy) if seen.get(line.get("path", ""), "200") != "200"]
     assert Counter(seen.values()) == {"200": len(seen)}, "\n".join(map(str, bad))
+
+
+def test_a_request_without_an_answer_takes_nothing_from_the_next(counting: Counting, proxy: str) -> None:
+    for fault in FAULTS:
+        assert count_arrivals(counting, proxy, "POST", fault) == 1
+        path = f"/status/200/{next(numbers)}"
+        assert [counting.ask(proxy, "GET", path) for _ in range(5)] == ["200"] * 5, fault
+        assert counting.count(path) == 5
