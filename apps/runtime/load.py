@@ -52,7 +52,12 @@ def load(interface: str = "") -> Any:
             raise LoadError(f"APP={target}: {module_name} has no {name}; it has {list_callables(module)}")
     if not callable(app):
         raise LoadError(f"APP={target}: {name} is no application but {type(app).__name__}: give a callable")
-    return app if arguments is None else app(*arguments, **keywords)
+    if arguments is None:
+        return app
+    made = app(*arguments, **keywords)
+    if inspect.iscoroutine(made) or not callable(made):
+        raise LoadError(f"APP={target}: {name}() returns {type(made).__name__}, which is no application")
+    return made
 
 
 def read_expression(target: str, expression: str) -> tuple[str, list[Any] | None, dict[str, Any]]:
@@ -111,6 +116,15 @@ def accepts(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
+def accepts_nothing(app: Any) -> bool:
+    """Whether a callable can be called without arguments, and not with those of an application: it may be a factory."""
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return False
+    return accepts(signature, 0) and not any(accepts(signature, count) for count in (2, 3))
+
+
 def check() -> str:
     """The interface of the application that APP names; `LoadError` where it cannot be loaded."""
     stated = os.environ.get("INTERFACE", "")
@@ -126,6 +140,8 @@ def check() -> str:
         )  # fmt: skip
         raise LoadError(f"APP={os.environ['APP']} cannot be imported: {where}{error!r}") from None
     seen = find_interface(app)
+    if not seen and accepts_nothing(app):
+        raise LoadError(f"APP={os.environ['APP']} is called without arguments: a factory is APP={os.environ['APP']}()")
     if not (seen or stated):
         raise LoadError(f"APP={os.environ['APP']}: nothing tells whether {app!r} is asgi or wsgi: give INTERFACE")
     if seen and stated and seen != stated:
