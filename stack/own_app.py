@@ -15,8 +15,9 @@ from stack.compose import LABEL, Compose
 # What the proxies take for themselves. For an own application they take nothing that the user has not asked for.
 PATHS = ("ADMIN_PATH", "CACHE_PATH", "LOGIN_PATH", "STATIC_PATH", "MEDIA_PATH")
 FOLDERS = ("STATIC_DIR", "MEDIA_DIR", "APP_DATA")
-# (!) A volume there would hide a new version's code behind the first one's, or the system. Static files there would be all
-# of the code, and what was public once stays in the volume `static`. Checked by: test_a_folder_with_the_code_is_refused
+# (!) A volume there would hide a new version's code behind the first one's, or the system. Static files there would be
+# all of the code, and what was public once stays in the volume `static`.
+# Checked by: test_a_folder_with_the_code_is_refused
 CODE = ("/", "/app", "/app/src")
 SYSTEM = {"srv", "proc", "sys", "dev", "run", "tmp", "etc", "root"}
 PROGRAMS = {"venv", "bin", "sbin", "lib", "lib64"}  # whose packages may have static files

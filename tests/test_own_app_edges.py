@@ -1,5 +1,6 @@
 """An application of the user's own, with what goes wrong at the edges: folders, secrets, commands, log lines, names."""
 
+import json
 import logging
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.runtime import load, log_request_id, processes
+from apps.runtime import dependencies, load, log_request_id, processes
 from stack import ROOT, Problem, own_app
 
 FOLDERS = {
@@ -120,3 +121,55 @@ def test_a_factory_that_makes_no_application_is_named(
     with pytest.raises(load.LoadError) as refused:
         load.check()
     assert str(refused.value) == FACTORIES[app]
+
+
+LOCK = f"""idna==3.10 \\
+    --hash=sha256:{"a" * 64} \\
+    --hash=sha256:{"b" * 64}
+granian==2.8.7 \\
+    --hash=sha256:{"c" * 64}
+"""
+PINNED = f"Idna==3.10 \\\n    --hash=sha256:{'b' * 64}\n"
+
+
+def test_a_file_with_another_hash_than_the_lock_is_refused() -> None:
+    """The server's packages are not in the project's lock, and keep the index's hashes."""
+    kept = dependencies.keep_hashes(LOCK, dependencies.read_hashes(PINNED))
+    assert kept == LOCK.replace(f"    --hash=sha256:{'a' * 64} \\\n", "")
+    with pytest.raises(SystemExit, match=r"idna==3\.10: no file of the index has a hash that the project names"):
+        dependencies.keep_hashes(LOCK, dependencies.read_hashes(PINNED.replace("b", "d")))
+    assert dependencies.keep_hashes(LOCK, dependencies.read_hashes(PINNED.replace("3.10", "3.9"))) == LOCK
+
+
+def collect(project: Path, **files: str) -> Path:
+    """The files that name the packages of a project."""
+    (project / "shop").mkdir()
+    for name, text in files.items():
+        (project / "shop" / name).write_text(text)
+    dependencies.collect(project / "shop", project / "packages", project / "shop")
+    return project / "packages"
+
+
+def test_requirements_may_name_the_project_itself(tmp_path: Path) -> None:
+    data = (
+        '[project]\nname = "shop"\nversion = "1"\ndependencies = ["idna"]\noptional-dependencies.db = ["psycopg>=3"]\n'
+    )
+    text = "-e .[db]  # this\nsniffio\n./a.txt\n"
+    packages = collect(tmp_path, **{"pyproject.toml": data, "requirements.txt": text})
+    assert (packages / "sources").read_text().split() == ["requirements.txt", "pyproject.toml"]
+    assert (packages / "requirements.txt").read_text().split() == ["sniffio", "./a.txt", "psycopg>=3"]
+
+
+def test_the_index_of_a_requirements_file_is_asked_for_the_files_too(tmp_path: Path) -> None:
+    text = "--extra-index-url https://user:word@packages.example/simple\n-i https://mirror.example\nsniffio\n"
+    packages = collect(tmp_path, **{"requirements.txt": text})
+    words = ["--extra-index-url", "https://user:word@packages.example/simple", "-i", "https://mirror.example"]
+    assert (packages / dependencies.INDEXES).read_text().splitlines() == words
+
+
+def test_the_hashes_of_a_lock_are_noted(tmp_path: Path) -> None:
+    package = f'name = "idna"\nversion = "3.10"\nsdist = {{ url = "https://x", hash = "sha256:{"a" * 64}" }}\n'
+    lock = f'[[package]]\n{package}source = {{ registry = "https://x/simple" }}\n'
+    data = '[project]\nname = "shop"\nversion = "1"\ndependencies = ["idna"]\n'
+    packages = collect(tmp_path, **{"pyproject.toml": data, "uv.lock": lock})
+    assert json.loads((packages / dependencies.HASHES).read_text()) == {"idna==3.10": ["a" * 64]}

@@ -13,8 +13,8 @@ from typing import Any
 
 current: ContextVar[str] = ContextVar("request_id", default="")
 in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
-# Where a record keeps the id. (!) Not `request_id`: where an application has an `extra` of that name, logging would raise a
-# KeyError in the middle of a request. Checked by: test_an_application_may_give_its_lines_an_id_of_its_own
+# Where a record keeps the id. (!) Not `request_id`: where an application has an `extra` of that name, logging would
+# raise a KeyError in the middle of a request. Checked by: test_an_application_may_give_its_lines_an_id_of_its_own
 ATTRIBUTE = "_request_id"
 
 
