@@ -3,13 +3,16 @@
 `read` turns the settings into the variables of compose.yaml. Without APP_DIR the application is a demonstration.
 """
 
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from apps.runtime import dependencies, serve
 from stack import ROOT, Problem, engine, progress
+from stack.command_line import finish_first
 from stack.compose import LABEL, Compose
 
 # What the proxies take for themselves. For an own application they take nothing that the user has not asked for.
@@ -135,11 +138,27 @@ def prepare_build(compose: Compose) -> None:
         raise Problem("the runtime of an own application cannot be built: the reason is above")
 
 
+def run_once(compose: Compose, service: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a container of its own. An interruption stops the command, and then removes the container.
+
+    (!) Without that, a migration would go on unseen, and beside it the one of the next `make up`.
+    Checked by: test_an_interruption_stops_the_release_command
+    """
+    name = f"{compose.project}-{service}-once-{os.getpid()}"
+    try:
+        return compose.command("run", "--rm", "--no-deps", "--no-TTY", "--name", name, service, *words)
+    except KeyboardInterrupt:
+        with finish_first(f"the command in {name} stops"):
+            engine.output("docker", "stop", name)
+            engine.output("docker", "rm", "--force", name)
+        raise
+
+
 def run_release(compose: Compose, command: str) -> None:
     """Runs APP_RELEASE once in the new image, before it takes traffic; `Problem` where it fails."""
     words = ("python3", "-m", "app_runtime.command", "sh", "-euc", command)
     with progress.step(f"up: running {command}"):
-        done = compose.command("run", "--rm", "--no-deps", "--no-TTY", "app", *words)
+        done = run_once(compose, "app", *words)
     progress.show((done.stdout + done.stderr).strip())
     if done.returncode != 0:
         raise Problem(
@@ -149,6 +168,6 @@ def run_release(compose: Compose, command: str) -> None:
 
 def copy_assets(compose: Compose) -> None:
     """Copies the static files of the new image to where the proxies serve them; `Problem` where there are none."""
-    done = compose.command("run", "--rm", "--no-deps", "--no-TTY", "assets")
+    done = run_once(compose, "assets")
     if done.returncode != 0:
         raise Problem((done.stderr.strip().splitlines() or ["assets: no message"])[-1])
