@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from apps.runtime import dependencies, load, log_request_id, processes
-from stack import ROOT, Problem, own_app
+from stack import ROOT, Problem, engine, own_app
+from stack.compose import LABEL
+from stack.waiting import wait_until
+from tests.support.checkout import Checkout
 
 FOLDERS = {
     "STATIC_DIR": [".", "/", "//", "/app", "/app/", "src", "/srv/static", "/proc/self", "/tmp/public"],
@@ -173,3 +177,21 @@ def test_the_hashes_of_a_lock_are_noted(tmp_path: Path) -> None:
     data = '[project]\nname = "shop"\nversion = "1"\ndependencies = ["idna"]\n'
     packages = collect(tmp_path, **{"pyproject.toml": data, "uv.lock": lock})
     assert json.loads((packages / dependencies.HASHES).read_text()) == {"idna==3.10": ["a" * 64]}
+
+
+def list_once(checkout: Checkout) -> list[str]:
+    """The containers of commands that run once, whether they run or not."""
+    filters = [f"label={LABEL}.project={checkout.project}", f"label={LABEL}.oneoff=True", f"label={LABEL}.service=app"]
+    words = [word for text in filters for word in ("--filter", text)]
+    return (engine.output("docker", "ps", "--all", "--quiet", *words) or "").split()
+
+
+def test_an_interruption_stops_the_release_command(checkout: Checkout) -> None:
+    assert checkout.make("up", "PROXY=nginx").returncode == 0
+    before = checkout.containers("app")
+    process = checkout.start_make("up", "PROXY=nginx", "SERVER=uvicorn", "APP_RELEASE=sleep 100")
+    assert wait_until(lambda: bool(list_once(checkout)), 60), "it did not begin"
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode != 0 and "interrupted" in output
+    assert list_once(checkout) == [] and checkout.containers("app") == before
