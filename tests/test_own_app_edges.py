@@ -15,6 +15,7 @@ from stack import ROOT, Problem, engine, own_app
 from stack.compose import LABEL
 from stack.waiting import wait_until
 from tests.support.checkout import Checkout
+from tests.support.stack import IMAGES
 
 FOLDERS = {
     "STATIC_DIR": [".", "/", "//", "/app", "/app/", "src", "/srv/static", "/proc/self", "/tmp/public"],
@@ -195,3 +196,12 @@ def test_an_interruption_stops_the_release_command(checkout: Checkout) -> None:
     output, _ = process.communicate(timeout=90)
     assert process.returncode != 0 and "interrupted" in output
     assert list_once(checkout) == [] and checkout.containers("app") == before
+
+
+def test_a_module_of_the_project_does_not_shadow_those_of_the_health_check() -> None:
+    """A project may have an email.py; http.client imports `email`."""
+    check = engine.output("docker", "inspect", "--format", "{{json .Config.Healthcheck.Test}}", f"{IMAGES}-app") or "[]"
+    script = 'mkdir /tmp/path && touch /tmp/path/email.py && export PYTHONPATH=/tmp/path && exec "$@"'
+    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", f"{IMAGES}-app", "-c", script, "sh"]
+    done = engine.run(*command, *json.loads(check)[1:])
+    assert "ConnectionRefusedError" in done.stderr
