@@ -106,7 +106,8 @@ def summarize(lines: Sequence[str]) -> str:
     last = lines[-1].strip() if lines else "no message"
     places = re.findall(r'File "(.+)", line (\d+)', "\n".join(lines))
     if places and re.match(r"\w+(Error|Exception)\b", last):
-        return f"{places[-1][0].removeprefix('/srv/')}, line {places[-1][1]}: {last}"
+        own = [place for place in places if place[0].startswith("/app/")] or places  # the project's, where it is one
+        return f"{own[-1][0].removeprefix('/srv/')}, line {own[-1][1]}: {last}"
     return next((line.strip() for line in lines if re.match(r"\s*(ERROR|E|error):", line)), last)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from stack import CHECKOUT, ROOT, Problem, engine, images, settings
+from stack import CHECKOUT, ROOT, Problem, engine, export, images, settings
 from stack.build import remove_images
 from stack.compose import LABEL, Compose
 from stack.lock import hold_lock
@@ -82,7 +82,8 @@ def ps() -> None:
 def read_choice(compose: Compose, container: str) -> list[str]:
     """The server, interface and application of an app's container."""
     variables = dict(line.partition("=")[::2] for line in compose.inspect(container, ENVIRONMENT).splitlines())
-    return [variables.get(name, "") for name in ("SERVER", "INTERFACE", "APP")]
+    names = ["APP_PROCESSES"] if variables.get("APP_PROCESSES") else ["SERVER", "INTERFACE", "APP"]
+    return [variables.get(name, "") for name in names]
 
 
 def run() -> None:
@@ -90,6 +91,7 @@ def run() -> None:
     command = os.environ.get("CMD", "").strip()
     if not command:
         raise Problem('CMD is empty: give a command, such as make run CMD="python manage.py migrate"')
+    export.recall()  # (!) without the settings of `make up`, the command would run with another environment
     compose = settings.read(os.environ).compose
     if not images.exists(compose.image("app")):
         raise Problem(f"{compose.image('app')} is not built yet: run `make up` first")

@@ -182,7 +182,7 @@ class Deployment:
         files |= {
             "compose.yaml": self.compose,
             "apps/Dockerfile": self.make_dockerfile(),
-            "apps/Dockerfile.dockerignore": own_app.list_ignored(self.context, self.here, kept),
+            "apps/Dockerfile.dockerignore": own_app.list_ignored(self.context, self.here, kept, self.variables or ROOT),
             ".env.example": self.make_settings(values),
             ".env": "".join(["# .env.example explains these settings, and those that are not here.\n", *lines]),
             ".gitignore": "".join(f"/{name}\n" for name in (*USERS, ".roll", "ca.pem")),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from stack.running_stack import RunningStack
 from stack.swap import remove_containers, remove_unfinished
 
 ACME_SECONDS = 180
+PROCESS_SECONDS = 2  # a command that cannot start has ended by then
 
 
 def main() -> None:
@@ -116,7 +118,7 @@ def update(stack: RunningStack, plan: settings.Settings, outdated: Sequence[str]
     start_and_wait(stack, [name for name in plan.more if name in outdated])
     if "app" in outdated:
         prepare_release(stack, plan)
-        with progress.step("up: swapping the app and renewing the certificates"):
+        with progress.step("up: swapping the app, and renewing certificates that are old"):
             stack.swap_app(meanwhile=stack.make_certificates)
     else:
         make_certificates(stack)
@@ -160,9 +162,21 @@ def start_processes(stack: RunningStack, plan: settings.Settings) -> None:
     if plan.has_processes:
         with progress.step("up: starting the processes beside the app"):
             stack.start("processes")
-            wait_for_containers(stack.compose, stack.compose.containers("processes", include_stopped=True))
+            containers = stack.compose.containers("processes", include_stopped=True)
+            wait_for_containers(stack.compose, containers)
+            time.sleep(PROCESS_SECONDS)
+            check_processes(stack.compose, containers)
     elif stack.compose.containers("processes", include_stopped=True):
         stack.compose.run("rm", "--stop", "--force", "processes")
+
+
+def check_processes(compose: Compose, containers: Sequence[str]) -> None:
+    """Refuses a command of APP_PROCESSES that has ended. An app that was swapped stays in its new version."""
+    for container in containers:
+        state, restarts = compose.inspect(container, "{{.State.Status}} {{.RestartCount}}").split()
+        if state != "running" or restarts != "0":
+            progress.show(compose.logs(container))
+            raise Problem("a command of APP_PROCESSES does not stay up: its log is above")
 
 
 def start_acme(stack: RunningStack, plan: settings.Settings) -> None:

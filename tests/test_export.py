@@ -117,7 +117,6 @@ def read_configuration(compose: Compose) -> dict[str, Any]:
         for name in ("HERE", "RUNTIME"):
             arguments.pop(name, None)
         service.get("environment", {}).pop("INTERFACE", None)
-        service.get("labels", {}).pop("stack.egress", None)
     return services
 
 

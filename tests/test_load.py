@@ -5,15 +5,17 @@ import functools
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.runtime import dependencies, gateway, load, log_request_id, serve
+from apps.runtime import assets, dependencies, gateway, load, log_request_id, serve
 
 HEADERS = [(b"host", b"localhost"), (b"x-request-id", b"id-7")]
 
@@ -153,6 +155,36 @@ def test_a_module_that_is_missing_inside_the_project_is_no_missing_project(
     monkeypatch.setenv("APP", "shop.main:application")
     with pytest.raises(load.LoadError, match="nothing_of_that_name"):
         load.check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "is_refused"),
+    [
+        (socket.SOCK_STREAM, ("0.0.0.0", 8000), True),
+        (socket.SOCK_STREAM, ("::", 5000, 0, 0), True),
+        (socket.SOCK_STREAM, ("127.0.0.1", 0), False),
+        (socket.SOCK_DGRAM, ("127.0.0.1", 8125), False),
+        (socket.SOCK_STREAM, "/tmp/socket", False),
+    ],
+)
+def test_an_application_that_listens_at_its_import_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: int, address: Any, is_refused: bool
+) -> None:
+    monkeypatch.setenv("APP", "shop.main:app")
+    with socket.socket(type=kind) as listener:
+        expected = pytest.raises(load.LoadError, match="itself when it is imported") if is_refused else nullcontext()
+        with expected:
+            load.refuse_to_listen("socket.bind", (listener, address))
+
+
+def test_a_link_out_of_the_image_is_no_static_file(tmp_path: Path) -> None:
+    source, volume = tmp_path / "public", tmp_path / "volume"
+    source.mkdir()
+    (source / "site.css").write_text("body {}")
+    (source / "again.css").symlink_to("site.css")
+    (source / "secret.css").symlink_to("/proc/self/environ")
+    assert assets.copy(source, volume) == 2
+    assert {path.name for path in volume.iterdir()} == {"site.css", "again.css"}
 
 
 # What a project can hold, and what the packages are then read from.

@@ -104,6 +104,20 @@ def test_a_proxy_that_refuses_its_configuration_changes_nothing(deployment: Depl
 
 
 @pytest.mark.deployments
+def test_another_folder_with_the_same_name_does_not_take_its_data(deployment: Deployment, tmp_path: Path) -> None:
+    """Two projects in folders named `app` are two Compose projects named `app`, unless one has another name."""
+    other = tmp_path / "deploy"
+    shutil.copytree(deployment.folder, other)
+    lines = (other / ".env").read_text().splitlines()
+    (other / ".env").write_text("\n".join(line for line in lines if not line.startswith("COMPOSE_PROJECT_NAME")))
+    (other / "compose.yaml").write_text(f"name: {deployment.project}\n" + (other / "compose.yaml").read_text())
+    done = subprocess.run(
+        ["./roll"], cwd=other, env=deployment.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and f"{deployment.project} runs from {deployment.folder}: set " in done.stderr
+
+
+@pytest.mark.deployments
 def test_the_way_back(deployment: Deployment, tag: str) -> None:
     roll(deployment, "--to", tag)
     assert deployment.read_tags() == [tag] and deployment.read_tag() == tag

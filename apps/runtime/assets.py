@@ -11,12 +11,19 @@ import sys
 from pathlib import Path
 
 VOLUME = Path("/srv/static")
+PUBLIC = (Path("/app"), Path("/venv"), Path("/usr"))  # the folders whose files a link may show
 
 
 def copy(source: Path, target: Path) -> int:
-    """Copies what is new or has changed; returns the number of files."""
+    """Copies what is new or has changed; returns the number of files.
+
+    (!) A link that leads out of the image's own folders is left out: it could publish /proc or a secret.
+    """
     count = 0
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        if not any(path.resolve().is_relative_to(folder) for folder in (source, *PUBLIC)):
+            print(f"assets: {path} leads to {path.resolve()}, and is left out", flush=True)
+            continue
         place = target / path.relative_to(source)
         if place.is_file() and filecmp.cmp(path, place, shallow=False):
             continue

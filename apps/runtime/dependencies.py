@@ -5,6 +5,7 @@ requirements.txt, pyproject.toml alone, or wheels. `install` resolves that with 
 the stack was measured. What `uv` decides is in requirements.lock, with hashes. https://docs.astral.sh/uv/pip/compile/
 """
 
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,12 @@ LEFT_OUT = {
     *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode", ".DS_Store", ".cache"),
     "app.env",
 }
+# The project itself among its requirements: `-e .[extra]`, or `.`
+ITSELF = re.compile(r"^(?:(?:-e|--editable)[ =]*)?\.(?:\[([^\]\n]*)\])?[ \t]*(?:#.*)?$", re.MULTILINE)
+INDEX = re.compile(r"^(-i|-f|--(?:extra-)?index-url|--find-links)[ =]+(\S+)", re.MULTILINE)
+HASH = re.compile(r"\b[0-9a-f]{64}\b")
+HASHES = "hashes.json"  # what the project's lock or requirements say of each release
+INDEXES = "indexes.txt"  # the options of the requirements files; the lock has none, because they may hold a password
 SEED = "requirements.lock"  # of an earlier build: its releases stay where they still fit
 UV = "/uv/bin/uv"
 
@@ -65,7 +72,7 @@ def collect(project: Path, target: Path, deployment: Path) -> None:
         sources = ["pyproject.toml"]
     else:
         sources = []
-    if "pyproject.toml" in sources:
+    if {"pyproject.toml", "setup.py"} & set(sources):
         copy_project(project, target, data)
     wheels = sorted(project.glob("*.whl"))
     for wheel in wheels:
@@ -83,7 +90,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def collect_locked(data: dict[str, Any], lock: dict[str, Any], target: Path) -> list[str]:
     """Writes the lock's releases as constraints, and returns the file that names the packages."""
-    pins = [pin(each) for each in lock.get("package", lock.get("packages", ())) if is_pin(each)]
+    packages = [each for each in lock.get("package", lock.get("packages", ())) if is_pin(each)]
+    pins = [pin(each) for each in packages]
+    write_hashes(target, {name_release(each["name"], each["version"]): HASH.findall(str(each)) for each in packages})
     (target / "constraints.txt").write_text("\n".join(pins))
     poetry = data.get("tool", {}).get("poetry", {}).get("dependencies", {})
     if data.get("project", {}).get("dependencies") is not None or not poetry:
@@ -116,8 +125,12 @@ def name_poetry(name: str, value: object) -> str:
 
 
 def copy_requirements(project: Path, target: Path, names: list[str]) -> list[str]:
-    """Copies requirements files and those that they name with -r and -c."""
-    waiting, seen = list(names), set()
+    """Copies requirements files and those that they name with -r and -c. Returns the files to read.
+
+    The project itself is on the path already. Where a file names it (`-e .`), its dependencies count.
+    """
+    waiting, seen, more, indexes = list(names), set(), [], []
+    hashes: dict[str, list[str]] = {}
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -127,13 +140,58 @@ def copy_requirements(project: Path, target: Path, names: list[str]) -> list[str
             fail(f"a requirements file names {name}, and the project has no such file")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         text = (project / name).read_text()
+        itself = next((each for each in ("pyproject.toml", "setup.py") if (project / each).is_file()), "")
+        if itself and (extras := ITSELF.findall(text)):
+            more = [itself]
+            optional = read_toml(project / "pyproject.toml").get("project", {}).get("optional-dependencies", {})
+            chosen = [word.strip() for words in extras for word in words.split(",")]
+            text = (
+                "\n".join([ITSELF.sub("", text), *(line for word in chosen for line in optional.get(word, ()))]) + "\n"
+            )
+        hashes |= read_hashes(text)
+        indexes += [word for pair in INDEX.findall(text) for word in pair]
         (target / name).write_text(text)
         for other in re.findall(r"^(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", text, re.MULTILINE):
             waiting.append(os.path.normpath(Path(name).parent / other))
         for local in re.findall(r"^(\./\S+\.(?:whl|tar\.gz))", text, re.MULTILINE):
             (target / local).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(project / local, target / local)
-    return names
+    write_hashes(target, hashes)
+    (target / INDEXES).write_text("\n".join(indexes))
+    return [*names, *more]
+
+
+def name_release(name: str, version: str) -> str:
+    """A release as uv writes it."""
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
+
+
+def read_hashes(requirements: str) -> dict[str, list[str]]:
+    """The hashes of each release in the text of a requirements file."""
+    lines = requirements.replace("\\\n", " ").splitlines()
+    releases = [(re.match(r"([\w.-]+)(?:\[.*?\])?==([^\s;]+)", line), HASH.findall(line)) for line in lines]
+    return {name_release(match[1], match[2]): hashes for match, hashes in releases if match and hashes}
+
+
+def write_hashes(target: Path, hashes: dict[str, list[str]]) -> None:
+    """Notes the hashes, for `keep_hashes`."""
+    (target / HASHES).write_text(json.dumps(hashes))
+
+
+def keep_hashes(lock: str, hashes: dict[str, list[str]]) -> str:
+    """The lock with no other hashes than the project's. (!) Otherwise an index could give another file than that one.
+
+    Checked by: test_a_file_with_another_hash_than_the_lock_is_refused
+    """
+    blocks = re.split(r"^(?=\w)", lock, flags=re.MULTILINE)
+    for number, block in enumerate(blocks):
+        for release, offered in read_hashes(block).items():
+            if known := hashes.get(release):
+                right = [f"--hash=sha256:{each}" for each in offered if each in known]
+                if not right:
+                    fail(f"{release}: no file of the index has a hash that the project names")
+                blocks[number] = " \\\n    ".join([block.partition(" \\\n")[0], *right]) + "\n"
+    return "".join(blocks)
 
 
 def copy_project(project: Path, target: Path, data: dict[str, Any]) -> None:
@@ -200,9 +258,13 @@ def install(packages: Path, server: str, override: str) -> None:
                 f"the project's packages do not fit SERVER={server} ({', '.join(own)}): {words}. "
                 f"APP_OVERRIDE=yes installs the stack's release in spite of that; or choose another SERVER"
             )
-        fail(f"the project's packages cannot be resolved: {words}")
+        hint = " APP_APT_BUILD=git installs it" if "Git executable not found" in words else ""
+        fail(f"the project's packages cannot be resolved: {words}{hint}")
+    if (noted := Path(HASHES)).is_file():
+        Path(SEED).write_text(keep_hashes(Path(SEED).read_text(), json.loads(noted.read_text())))
+    indexes = Path(INDEXES).read_text().splitlines() if Path(INDEXES).is_file() else []
     command = [UV, "pip", "install", "--quiet", "--python", "/venv/bin/python", "--compile-bytecode", "--verify-hashes"]
-    if subprocess.run([*command, "--requirement", SEED], env=environment, check=False).returncode != 0:
+    if subprocess.run([*command, *indexes, "--requirement", SEED], env=environment, check=False).returncode != 0:
         fail("the packages cannot be installed: the reason is above; APP_APT_BUILD installs compilers and headers")
 
 

@@ -7,8 +7,10 @@ is short for `apps.<interface>.bare:app`. The modules `asgi` and `wsgi` beside t
 """
 
 import ast
+import errno
 import inspect
 import os
+import socket
 import sys
 import traceback
 from importlib import import_module
@@ -52,7 +54,12 @@ def load(interface: str = "") -> Any:
             raise LoadError(f"APP={target}: {module_name} has no {name}; it has {list_callables(module)}")
     if not callable(app):
         raise LoadError(f"APP={target}: {name} is no application but {type(app).__name__}: give a callable")
-    return app if arguments is None else app(*arguments, **keywords)
+    if arguments is None:
+        return app
+    made = app(*arguments, **keywords)
+    if inspect.iscoroutine(made) or not callable(made):
+        raise LoadError(f"APP={target}: {name}() returns {type(made).__name__}, which is no application")
+    return made
 
 
 def read_expression(target: str, expression: str) -> tuple[str, list[Any] | None, dict[str, Any]]:
@@ -111,6 +118,31 @@ def accepts(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
+def accepts_nothing(app: Any) -> bool:
+    """Whether a callable can be called without arguments, and not with those of an application: it may be a factory."""
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return False
+    return accepts(signature, 0) and not any(accepts(signature, count) for count in (2, 3))
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether the application wanted to write where its container cannot be written."""
+    return isinstance(error, OSError) and error.errno == errno.EROFS
+
+
+def refuse_to_listen(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuses a server that the application starts at its import: it would answer in the place of SERVER."""
+    if event != "socket.bind" or arguments[0].type != socket.SOCK_STREAM or not isinstance(arguments[1], tuple):
+        return
+    if port := arguments[1][1]:
+        raise LoadError(
+            f"APP={os.environ['APP']} opens port {port} itself when it is imported: "
+            "put that below `if __name__ == '__main__':`"
+        )
+
+
 def check() -> str:
     """The interface of the application that APP names; `LoadError` where it cannot be loaded."""
     stated = os.environ.get("INTERFACE", "")
@@ -124,8 +156,11 @@ def check() -> str:
             (f"{frame.filename}, line {frame.lineno}: " for frame in reversed(traceback.extract_tb(error.__traceback__))
              if frame.filename.startswith((PROJECT, "/srv/apps/asgi", "/srv/apps/wsgi"))), "",
         )  # fmt: skip
-        raise LoadError(f"APP={os.environ['APP']} cannot be imported: {where}{error!r}") from None
+        advice = f" ({getattr(error, 'filename', '')}): write below /data (APP_DATA)" if is_read_only(error) else ""
+        raise LoadError(f"APP={os.environ['APP']} cannot be imported: {where}{error!r}{advice}") from None
     seen = find_interface(app)
+    if not seen and accepts_nothing(app):
+        raise LoadError(f"APP={os.environ['APP']} is called without arguments: a factory is APP={os.environ['APP']}()")
     if not (seen or stated):
         raise LoadError(f"APP={os.environ['APP']}: nothing tells whether {app!r} is asgi or wsgi: give INTERFACE")
     if seen and stated and seen != stated:
@@ -135,6 +170,7 @@ def check() -> str:
 
 def main() -> None:
     """Prints the application's interface as the last line."""
+    sys.addaudithook(refuse_to_listen)
     try:
         print(check(), flush=True)
     except LoadError as error:

@@ -13,6 +13,9 @@ from typing import Any
 
 current: ContextVar[str] = ContextVar("request_id", default="")
 in_handler: ContextVar[bool] = ContextVar("in_handler", default=False)
+# Where a record keeps the id. (!) Not `request_id`: where an application has an `extra` of that name, logging would
+# raise a KeyError in the middle of a request. Checked by: test_an_application_may_give_its_lines_an_id_of_its_own
+ATTRIBUTE = "_request_id"
 
 
 def note(headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -26,15 +29,18 @@ def note(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 def read_id(record: logging.LogRecord) -> str:
     """The id of a record: of the request that made the record, or of the present one."""
-    return getattr(record, "request_id", "") or current.get()
+    return getattr(record, ATTRIBUTE, "") or current.get()
 
 
 def add_id(text: str, request_id: str) -> str:
     """A log line with the id, unless it has it already."""
     if not request_id or request_id in text:
         return text
-    if text.startswith("{") and text.endswith("}"):
-        return f'{text[:-1]}{"," if len(text) > 2 else ""}"request_id":{json.dumps(request_id)}}}'
+    if text.startswith(('{"', "{}")) and text.endswith("}"):
+        key = (
+            "proxy_request_id" if '"request_id":' in text else "request_id"
+        )  # the application may have an id of its own
+        return f'{text[:-1]}{"," if len(text) > 2 else ""}"{key}":{json.dumps(request_id)}}}'
     first, newline, rest = text.partition("\n")
     return f"{first} request_id={request_id}{newline}{rest}"
 
@@ -69,7 +75,7 @@ def install() -> None:
     def make_record_with_id(*arguments: Any, **keywords: Any) -> logging.LogRecord:
         record = make_record(*arguments, **keywords)
         if request_id := current.get():  # a queue or another thread may write the record later
-            record.request_id = request_id
+            setattr(record, ATTRIBUTE, request_id)
         return record
 
     logging.setLogRecordFactory(make_record_with_id)
