@@ -78,6 +78,7 @@ echo "${LOGIN_PATH:+\"POST $LOGIN_PATH\" \$binary_remote_addr;}" > /run/nginx/lo
 # Who may name the client: snippets/forwarded-headers.conf.
 {
   for range in ${TRUSTED_PROXIES:-}; do echo "set_real_ip_from $range;"; done
+# shellcheck disable=SC2016 # variables of NGINX
   for map in '$realip_remote_addr $balanced' '$remote_addr $asked_by_balancer'; do
     echo "geo $map {"
     echo 'default "";'
