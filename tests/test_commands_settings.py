@@ -41,7 +41,7 @@ from tests.support.checkout import Checkout, complaint
         ("TAG=a/b", "TAG=a/b is not the tag of an image"),
         ("STAND_INS=never", "STAND_INS=never is not a choice: give yes or no"),
         ("CADDY_HTTP_PORT=8123 NGINX_HTTP_PORT=8123", "CADDY_HTTP_PORT and NGINX_HTTP_PORT are both 8123"),
-        ("CERTS=/nonexistent", "CERTS=/nonexistent is not a folder"),
+        ("CERTS=/no/such/folder", "CERTS=/no/such/folder is not a folder"),
         ("APP_ENV_FILE=nowhere.env", "APP_ENV_FILE=nowhere.env is not a file: give one with NAME=value lines"),
         ("APP_PIDS=many", "APP_PIDS=many is not a limit that can be used: give a whole number from 1"),
         ("APP_CPUS=two", "APP_CPUS=two is not a limit that can be used: give a number of CPUs, such as 1.5"),
