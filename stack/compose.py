@@ -182,6 +182,11 @@ class Compose:
         """The names of the project's volumes, which hold its data."""
         return (engine.output("docker", "volume", "ls", "--quiet", *self.filter_by_label()) or "").split()
 
+    def remove_networks(self) -> None:
+        """Removes the project's networks that `docker compose down` does not know: `data` under another APP_EGRESS."""
+        if ids := (engine.output("docker", "network", "ls", "--quiet", *self.filter_by_label()) or "").split():
+            engine.output("docker", "network", "rm", *ids)
+
     def network(self, name: str) -> str:
         """The engine's name of one of the project's networks."""
         return self.config["networks"][name]["name"]

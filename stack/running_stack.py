@@ -96,6 +96,7 @@ class RunningStack:
     def remove(self, keep_volumes: bool = False) -> None:
         """Removes the project's containers and networks, its volumes too (else they are kept), and nothing else."""
         self.compose.run("down", "--remove-orphans", *([] if keep_volumes else ["--volumes"]))
+        self.compose.remove_networks()
 
     def undo(self, kept_volumes: Container[str] = (), kill: bool = False) -> None:
         """Removes what an interrupted start made, but for `kept_volumes`.
