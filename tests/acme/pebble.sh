@@ -8,7 +8,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 30 -s
 cat > config.json <<END
 {"pebble": {
   "listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
-  "certificate": "/tmp/cert.pem", "privateKey": "/tmp/key.pem", "httpPort": $HTTP_PORT, "tlsPort": 8443,
+  "certificate": "/tmp/cert.pem", "privateKey": "/tmp/key.pem", "httpPort": $HTTP_PORT, "tlsPort": $TLS_PORT,
   "retryAfter": {"authz": 1, "order": 1}, "certificateValidityPeriod": $VALIDITY,
   "profiles": {"default": {"description": "for tests", "validityPeriod": $VALIDITY}}
 }}

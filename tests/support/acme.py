@@ -50,7 +50,7 @@ class Pebble:
 
 @contextmanager
 def run_pebble(
-    stack: StackUnderTest, ca: Path, validity: int, name: str = "pebble", http_port: int = 8080
+    stack: StackUnderTest, ca: Path, validity: int, name: str = "pebble", http_port: int = 8080, tls_port: int = 8443
 ) -> Iterator[Pebble]:
     """Runs a pebble, and writes the authority of its own TLS certificate into `ca`. `validity`: seconds."""
     image = f"{IMAGES}-pebble"
@@ -61,6 +61,7 @@ def run_pebble(
         "NAME": name,
         "VALIDITY": str(validity),
         "HTTP_PORT": str(http_port),
+        "TLS_PORT": str(tls_port),
         "PEBBLE_VA_NOSLEEP": "1",
         "PEBBLE_WFE_NONCEREJECT": "0",
         "PEBBLE_AUTHZREUSE": "0",  # each renewal is a new proof
