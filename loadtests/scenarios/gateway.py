@@ -5,9 +5,8 @@ same server with the application itself.
 """
 
 from loadtests.generator.lean_user import LeanUser
-from loadtests.window import BY_HAND
 
-PLAN = {"SERVERS": "granian,gunicorn,uvicorn", "PROXIES": "direct", "APPS": f"bare,bare{BY_HAND}", "MODES": "ceiling"}
+PLAN = {"SERVERS": "granian,gunicorn,uvicorn", "PROXIES": "direct", "APPS": "bare,bare-by-hand", "MODES": "ceiling"}
 
 
 class Gateway(LeanUser):
