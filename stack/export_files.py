@@ -71,8 +71,7 @@ class Deployment:
     @property
     def variables(self) -> Path | None:
         """The file with the application's own variables; None without one."""
-        file = ROOT / Path(self.given.get("APP_ENV_FILE", "app.env")).expanduser()
-        return file if file.is_file() else None
+        return own_app.find_variables(self.given)
 
     def read_values(self) -> dict[str, str]:
         """The settings that the user gave and that the deployment has, and the base images that are stand-ins."""

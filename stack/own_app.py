@@ -27,18 +27,10 @@ PROGRAMS = {"venv", "bin", "sbin", "lib", "lib64"}  # whose packages may have st
 TARGET = "own"
 EXPORTED = ".exported"  # marks a folder that `make export` has written, and lists its files
 # The variables of compose.yaml that `read` computes, and nobody sets.
-COMPUTED = (
-    *(
-        "APP_CONTEXT",
-        "APP_DOCKERFILE",
-        "APP_TARGET",
-        "APP_SERVER",
-        "APP_BUILD_ENV",
-        "APP_INTERNAL",
-        "RUNTIME",
-        "STATIC_FILES",
-    ),
-)
+COMPUTED = {
+    *("APP_CONTEXT", "APP_DOCKERFILE", "APP_TARGET", "APP_SERVER", "APP_BUILD_ENV", "APP_INTERNAL", "RUNTIME"),
+    "STATIC_FILES",
+}
 
 
 def read(settings: Mapping[str, str], project: str) -> dict[str, str]:
@@ -55,8 +47,7 @@ def read(settings: Mapping[str, str], project: str) -> dict[str, str]:
         raise Problem(f"APP_DIR={folder} is not a folder: give the one that holds {app.partition(':')[0]}")
     check_folders(settings)
     server = settings.get("SERVER") or serve.DEFAULTS["SERVER"]
-    variables = settings.get("APP_ENV_FILE", "app.env")
-    environment = ROOT / Path(variables).expanduser()
+    images = settings.get("IMAGES") or project
     return {
         **{name: settings.get(name, "") for name in PATHS},
         **({"STATIC_PATH": settings.get("STATIC_PATH", "/static/")} if settings.get("STATIC_DIR") else {}),
@@ -64,13 +55,19 @@ def read(settings: Mapping[str, str], project: str) -> dict[str, str]:
         "STATIC_FILES": "static",
         "HEALTH_PATH": settings.get("HEALTH_PATH", ""),
         "APP_CONTEXT": str(context),
-        "APP_DOCKERFILE": str(find_dockerfile(settings.get("IMAGES") or project)),
+        "APP_DOCKERFILE": str(find_dockerfile(images)),
         "APP_TARGET": TARGET,
         "APP_SERVER": server,
-        "APP_BUILD_ENV": str(environment) if environment.is_file() else "/dev/null",
+        "APP_BUILD_ENV": str(find_variables(settings) or "/dev/null"),
         "APP_INTERNAL": "false" if settings.get("APP_EGRESS") == "yes" else "true",
-        "RUNTIME": f"{settings.get('IMAGES') or project}-runtime:latest",
+        "RUNTIME": f"{images}-runtime:latest",
     }
+
+
+def find_variables(settings: Mapping[str, str]) -> Path | None:
+    """The file with the application's own variables; None where there is none."""
+    file = ROOT / Path(settings.get("APP_ENV_FILE", "app.env")).expanduser()
+    return file if file.is_file() else None
 
 
 def check_folders(settings: Mapping[str, str]) -> None:
